@@ -1,0 +1,83 @@
+"""Turn a folder of photos into an image classifier you can trust, on an ordinary computer.
+
+```python
+import pawprint
+
+run = pawprint.train("photos/")          # photos/cat/*.jpg, photos/dog/*.jpg
+classifier = pawprint.load(run.path)
+classifier.predict("new.jpg").label
+```
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from pawprint.errors import PawprintError
+
+if TYPE_CHECKING:
+    from pawprint.classifier import Classifier, Prediction
+    from pawprint.evaluation.evaluate import Evaluation, evaluate
+    from pawprint.evaluation.metrics import Figures
+    from pawprint.training.run import Run, train
+
+__version__ = metadata.version("pawprint")
+
+__all__ = [
+    "Classifier",
+    "Evaluation",
+    "Figures",
+    "PawprintError",
+    "Prediction",
+    "Run",
+    "evaluate",
+    "load",
+    "train",
+]
+
+# Brought in when first asked for: `import pawprint` stays light, and only training needs Keras.
+_HOMES = {
+    "Classifier": "pawprint.classifier",
+    "Evaluation": "pawprint.evaluation.evaluate",
+    "Figures": "pawprint.evaluation.metrics",
+    "Prediction": "pawprint.classifier",
+    "Run": "pawprint.training.run",
+    "evaluate": "pawprint.evaluation.evaluate",
+    "train": "pawprint.training.run",
+}
+
+
+def load(path: str | os.PathLike[str]) -> Classifier:
+    """Open a trained classifier.
+
+    >>> load("no/such/run")
+    Traceback (most recent call last):
+    ...
+    pawprint.errors.BundleError: no/such/run is not a folder; expected a bundle or a run, ...
+
+    Args:
+        path: a run's folder, or a bundle.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        BundleError: there is none, or any byte of it was changed.
+    """
+    from pawprint.classifier import Classifier
+
+    return Classifier(path)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pawprint' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

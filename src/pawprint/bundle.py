@@ -1,0 +1,239 @@
+"""The trained model on disk: `model.onnx`, `model.keras` and `pawprint.json`, sealed by hashes.
+
+A bundle is written whole or not at all, and a bundle of which any byte changed is refused. Opening
+one needs neither Keras nor the training code, and runs no code from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pawprint.data.images import VERSION as DECODING_VERSION
+from pawprint.data.images import Preprocessing
+from pawprint.errors import BundleError, OutputError
+
+SCHEMA = 1
+CARD, ONNX, KERAS = "pawprint.json", "model.onnx", "model.keras"
+
+_SEAL = re.compile(rb'("seal": ")([0-9a-f]{64})(")')
+
+
+class FileFacts(BaseModel):
+    """What a file of the bundle must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    bytes: int
+
+
+class Card(BaseModel):
+    """What `pawprint.json` says: all that is needed to answer as the model was trained.
+
+    Args:
+        schema_version: of this file's form.
+        classes: names, in the order of the outputs.
+        preprocessing: how a photo becomes pixels.
+        decoding: the version of that code.
+        threshold: with two classes, the probability of the second from which it is the answer.
+        temperature: what the logits are divided by.
+        unknown: how photos of neither class look; none yet.
+        metrics: the figures on the held-out photos.
+        training: what it was made from: recipe, backbone, the dataset's fingerprint and counts.
+        versions: of the software that made it.
+        created: when, in UTC, ISO 8601.
+        files: every other file of the bundle.
+        seal: SHA-256 of this file with these 64 digits as zeros.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA
+    classes: tuple[str, ...] = Field(min_length=2)
+    preprocessing: Preprocessing
+    decoding: int = DECODING_VERSION
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    temperature: float = Field(default=1.0, gt=0)
+    unknown: None = None
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+    versions: dict[str, str]
+    created: str
+    files: dict[str, FileFacts] = {}
+    seal: str = "0" * 64
+
+
+def write(folder: Path, card: Card, onnx: bytes, keras_model: Any) -> Path:
+    """Write a bundle.
+
+    Args:
+        folder: where; must not exist.
+        card: what to say of it; files and seal are filled in here.
+        onnx: the ONNX network.
+        keras_model: the Keras model.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputError: it exists, or cannot be written.
+    """
+    with whole_folder(folder) as partial:
+        (partial / ONNX).write_bytes(onnx)
+        keras_model.save(partial / KERAS)
+        files = {name: _facts(partial / name) for name in (ONNX, KERAS)}
+        text = card.model_copy(update={"files": files}).model_dump_json(indent=2).encode()
+        (partial / CARD).write_bytes(_sealed(text))
+    return folder
+
+
+def read(folder: str | os.PathLike[str]) -> tuple[Card, bytes]:
+    """Open a bundle after checking every byte of it.
+
+    Args:
+        folder: a bundle, or a run's folder with a bundle in `model/`.
+
+    Returns:
+        The card, and the ONNX network's bytes.
+
+    Raises:
+        BundleError: there is none, a file is missing or changed, or a newer version wrote it.
+    """
+    path = find(folder)
+    card_path = path / CARD
+    text = _bytes_of(card_path)
+    if _sealed(text) != text:
+        raise BundleError(
+            f"{card_path} was changed after it was written (its seal does not fit); train again or "
+            "take an intact copy"
+        )
+    try:
+        card = Card.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BundleError(
+            f"{card_path} is not one that this version reads ({where}: {first['msg']}); a newer "
+            "pawprint may have written it: update with pip install -U pawprint"
+        ) from None
+    if card.schema_version != SCHEMA or card.decoding != DECODING_VERSION:
+        raise BundleError(
+            f"{card_path} has form {card.schema_version} and decoding {card.decoding}, this "
+            f"pawprint knows {SCHEMA} and {DECODING_VERSION}; update with pip install -U pawprint"
+        )
+    contents: dict[str, bytes] = {}
+    for name, facts in card.files.items():
+        contents[name] = _bytes_of(path / name)
+        if hashlib.sha256(contents[name]).hexdigest() != facts.sha256:
+            raise BundleError(
+                f"{path / name} was changed after it was written (SHA-256 differs from "
+                f"{CARD}); train again or take an intact copy"
+            )
+    return card, contents[ONNX]
+
+
+def find(folder: str | os.PathLike[str]) -> Path:
+    """The bundle's folder, given it or its run's folder.
+
+    Raises:
+        BundleError: there is no bundle at either.
+    """
+    given = Path(folder)
+    for path in (given, given / "model"):
+        if (path / CARD).is_file():
+            return path
+    what = "has no pawprint.json" if given.is_dir() else "is not a folder"
+    raise BundleError(
+        f"{given} {what}; expected a bundle or a run, such as runs/NAME that pawprint train wrote"
+    )
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Fill a folder under a temporary name beside its own, and rename it once it is whole.
+
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     with whole_folder(Path(place) / "out") as partial:
+    ...         _ = (partial / "note.txt").write_text("done")
+    ...     (Path(place) / "out" / "note.txt").read_text()
+    'done'
+
+    Args:
+        folder: the final name; must not exist, unless as an empty folder.
+
+    Returns:
+        A context; its folder is removed again when an exception leaves it.
+
+    Raises:
+        OutputError: the folder exists, or the place cannot be written.
+    """
+    check_free(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name[:80]}-", dir=folder.parent))
+    except OSError as error:
+        raise OutputError(
+            f"{folder.parent} cannot be written ({error.strerror}); choose another place with --out"
+        ) from None
+    try:
+        yield partial
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o777 & ~mask)  # mkdtemp's folders are for their owner alone
+        check_free(folder)
+        partial.rename(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(
+            f"{folder} could not be written ({error.strerror or error}); nothing was left there"
+        ) from error
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def check_free(folder: Path) -> None:
+    """Make sure that nothing would be replaced.
+
+    Raises:
+        OutputError: the folder exists and is not empty, or is a file.
+    """
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be looked at ({error.strerror})") from None
+    if taken:
+        raise OutputError(
+            f"{folder} exists already and is not replaced; name another with --out, or remove it"
+        )
+
+
+def _facts(path: Path) -> FileFacts:
+    data = path.read_bytes()
+    return FileFacts(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def _sealed(text: bytes) -> bytes:
+    """The text with the seal that it should have: every other byte counts."""
+    zeros = _SEAL.sub(rb"\g<1>" + b"0" * 64 + rb"\g<3>", text)
+    seal = hashlib.sha256(zeros).hexdigest().encode()
+    return _SEAL.sub(rb"\g<1>" + seal + rb"\g<3>", text)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing; take a whole copy of the bundle") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror})") from None

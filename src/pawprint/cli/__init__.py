@@ -1,0 +1,105 @@
+"""The command line: one thin file a verb; errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from pawprint.cli import cache, evaluate, predict, samples, train
+from pawprint.errors import PawprintError
+
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+app = typer.Typer(
+    name="pawprint",
+    help="Turn a folder of photos into an image classifier you can trust.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("samples")(samples.samples)
+app.add_typer(cache.app, name="cache")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from pawprint import __version__
+
+        typer.echo(f"pawprint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere on the line.")
+    ] = False,
+) -> None:
+    """Turn a folder of photos into an image classifier you can trust."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: without the program's name; by default the process's.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = given[: given.index("--")] if "--" in given else given
+    debug = "--debug" in options
+    if debug:
+        given.remove("--debug")
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
+    try:
+        code = app(given, prog_name="pawprint", standalone_mode=False)
+    except typer.Exit as end:
+        code = end.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        _fail("interrupted; nothing is half-written, and the same command goes on from here")
+        code = INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        code = _explain(error)
+    sys.exit(code or 0)
+
+
+def _explain(error: Exception) -> int:
+    """Say in one line what went wrong, and give the exit code."""
+    if isinstance(error, PawprintError):
+        _fail(str(error))
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if type(error).__name__ == "Abort":
+        _fail("stopped")
+        return 1
+    if hasattr(error, "format_message"):  # how the command line was typed
+        _fail(f"{error.format_message()} (pawprint --help shows the commands)")
+        return int(getattr(error, "exit_code", 2))
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _fail(f"the disk is full{f' ({error.filename})' if error.filename else ''}; make room")
+        return 1
+    _fail(f"unexpected {type(error).__name__}: {error}; run again with --debug to see where")
+    return 1
+
+
+def _fail(message: str) -> None:
+    print(f"pawprint: error: {' '.join(message.split())}", file=sys.stderr)

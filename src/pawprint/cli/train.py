@@ -1,0 +1,107 @@
+"""`pawprint train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from pawprint.training.run import Run
+
+_SHOWN = 5
+
+
+def train(
+    source: Annotated[
+        str, typer.Argument(help="A folder of class folders, or a zip or tar of one.")
+    ],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads this at run time
+        typer.Option("--out", "-o", help="The run's folder.  [default: runs/SOURCE-TIME]"),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="A recipe's name, or a TOML file.")
+    ] = "quick",
+    weights: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A file with the backbone's pretrained weights (.h5, no top)."),
+    ] = None,
+    validation: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="The part of each class to hold out.  [default: the recipe's, 0.2]"),
+    ] = None,
+    seed: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Of the split and all else drawn at random.  [default: the recipe's, 0]"),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop if any photo cannot be read.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Never download pretrained weights.")
+    ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep features for the next training.")
+    ] = True,
+) -> None:
+    """Train a classifier on a folder or archive of photos, and write the run to a folder."""
+    from pawprint.progress import Terminal
+    from pawprint.training.run import train as run_training
+
+    run = run_training(
+        source,
+        recipe=recipe,
+        out=out,
+        weights=weights,
+        seed=seed,
+        validation=validation,
+        strict=strict,
+        offline=offline,
+        cache=cache,
+        progress=Terminal(),
+    )
+    typer.echo(_summary(run))
+
+
+def _summary(run: Run) -> str:
+    """What came out, where it is and what to type next."""
+    photos, classes = run.record["photos"], run.record["classes"]
+    total = {label: sum(side[label] for side in photos.values()) for label in classes}
+    counts = {side: sum(by_class.values()) for side, by_class in photos.items()}
+    listed = ", ".join(f"{label} {total[label]:,}" for label in classes[:8])
+    more = f" and {len(classes) - 8} more classes" if len(classes) > 8 else ""
+    sides = " + ".join(f"{count:,} to {_USE[side]}" for side, count in counts.items() if count)
+    lines = [
+        f"photos       {sum(counts.values()):,} ({listed}{more}): {sides}",
+        f"left out     {len(run.faults):,}" + (" (see left_out.csv)" if run.faults else ""),
+        *(f"             {fault.path}: {fault.reason}" for fault in run.faults[:_SHOWN]),
+    ]
+    if len(run.faults) > _SHOWN:
+        lines.append(f"             and {len(run.faults) - _SHOWN:,} more")
+    for name, found in (("validation", run.figures), ("test", run.test_figures)):
+        if found is not None:
+            low, high = found.accuracy_interval
+            lines.append(
+                f"{name:<12} {found.accuracy:.2%} right on {found.count:,} photos "
+                f"({found.confidence:.0%} interval {low:.2%} to {high:.2%})"
+            )
+    lines += [
+        f"time         {sum(run.record['seconds'].values()):.1f} s",
+        f"run          {run.path}",
+        "",
+        "next",
+        f"  pawprint predict {_quoted(run.path)} PHOTO...",
+        f"  pawprint evaluate {_quoted(run.path)} OTHER_PHOTOS",
+    ]
+    return "\n".join(lines)
+
+
+_USE = {"train": "train on", "validation": "validate", "test": "test"}
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))

@@ -1,0 +1,1 @@
+"""Photos in: sources, decoding, datasets, splits, drawn photos."""

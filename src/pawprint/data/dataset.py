@@ -1,0 +1,263 @@
+"""A Dataset: an immutable table of photos with label, side, size and content hash.
+
+It is made once all photos have been looked at, and is what training, evaluation and the report
+speak of. It does not know how photos are decoded or embedded.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from pawprint.data import split
+from pawprint.data.sources import Source, SourcePhoto
+from pawprint.errors import EmptyPhoto, PhotoError, SourceError
+from pawprint.progress import SILENT, Progress
+
+_READ_TOGETHER = 128  # photos a task, so that handing tasks out costs little
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One image file with a label.
+
+    Args:
+        path: where it lies in its source.
+        label: the name of its class.
+        split: `train`, `validation` or `test`.
+        sha256: of its bytes, in hexadecimal.
+        bytes: the size of the file.
+        width: of the upright picture, in pixels.
+        height: of the upright picture, in pixels.
+    """
+
+    path: str
+    label: str
+    split: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A file that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A photo whose bytes were read and hashed, not yet decoded."""
+
+    photo: SourcePhoto
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Photos with classes and sides.
+
+    >>> photos = tuple(
+    ...     Photo(f"{label}/{n}.jpg", label, side, f"{n:064x}", 10, 8, 8)
+    ...     for label in ("cat", "dog") for n, side in enumerate(["train", "validation"]))
+    >>> Dataset("pets", photos).counts("train")
+    {'cat': 1, 'dog': 1}
+
+    Args:
+        name: of the source.
+        photos: every readable photo, in the source's order.
+        faults: files left out, each with its reason.
+    """
+
+    name: str
+    photos: tuple[Photo, ...]
+    faults: tuple[Fault, ...] = ()
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in alphabetical order; a class's number is its place here."""
+        return tuple(sorted({photo.label for photo in self.photos}))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over what each photo contains, its label and its side, whatever its name."""
+        digest = hashlib.sha256()
+        for line in sorted(f"{p.sha256} {p.split} {p.label}\n" for p in self.photos):
+            digest.update(line.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def rows(self, side: str) -> list[int]:
+        """The numbers of the photos on one side, in order."""
+        return [row for row, photo in enumerate(self.photos) if photo.split == side]
+
+    def counts(self, side: str) -> dict[str, int]:
+        """How many photos each class has on one side."""
+        counted = Counter(photo.label for photo in self.photos if photo.split == side)
+        return {label: counted[label] for label in self.classes}
+
+    def write_manifest(self, folder: Path) -> None:
+        """Write `manifest.csv` (every photo) and `left_out.csv` (every fault) into a folder."""
+        fields = ["path", "label", "split", "width", "height", "bytes", "sha256"]
+        _write_csv(
+            folder / "manifest.csv",
+            fields,
+            ([getattr(photo, field) for field in fields] for photo in self.photos),
+        )
+        _write_csv(
+            folder / "left_out.csv",
+            ["path", "reason"],
+            ([fault.path, fault.reason] for fault in self.faults),
+        )
+
+
+def read_all(
+    source: Source, *, workers: int | None = None, progress: Progress = SILENT
+) -> tuple[list[Read], list[Fault]]:
+    """Read and hash every photo of a source.
+
+    Args:
+        source: an open source.
+        workers: threads; by default as many as processors.
+        progress: where to show how it goes.
+
+    Returns:
+        What could be read, in the source's order, and what could not, with the reason.
+    """
+
+    def read_some(photos: Sequence[SourcePhoto]) -> tuple[list[Read], list[Fault]]:
+        good, bad = [], []
+        for photo in photos:
+            try:
+                data = source.read(photo)
+                if not data:
+                    raise EmptyPhoto(photo.path, "the file is empty (0 bytes)")
+                good.append(Read(photo, hashlib.sha256(data).hexdigest(), len(data)))
+            except PhotoError as error:
+                bad.append(Fault(photo.path, error.reason))
+        return good, bad
+
+    photos = source.photos
+    parts = [photos[i : i + _READ_TOGETHER] for i in range(0, len(photos), _READ_TOGETHER)]
+    reads: list[Read] = []
+    faults: list[Fault] = []
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        progress.step("Reading photos", len(photos)) as advance,
+    ):
+        try:
+            for part, (good, bad) in zip(parts, pool.map(read_some, parts), strict=True):
+                reads += good
+                faults += bad
+                advance(len(part))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return reads, faults
+
+
+def build(
+    name: str,
+    reads: Sequence[Read],
+    sizes: dict[str, tuple[int, int]],
+    faults: Iterable[Fault],
+    *,
+    fraction: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """Put together what was read and decoded, and split it.
+
+    Sides that the source gives are kept. Where it gives no validation photos, they are drawn from
+    the training photos. Bytes that stand on two given sides stay in validation or test only.
+
+    Args:
+        name: of the source.
+        reads: every photo that was read.
+        sizes: by content hash, the upright (width, height) of each photo that could be decoded.
+        faults: what was found wrong so far.
+        fraction: the part of each class to hold out.
+        seed: of the draw.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        SourceError: fewer than two classes are left, or a class is missing on a side.
+    """
+    photos = [
+        Photo(
+            read.photo.path,
+            read.photo.label,
+            read.photo.split or split.TRAIN,
+            read.sha256,
+            read.bytes,
+            *sizes[read.sha256],
+        )
+        for read in reads
+        if read.sha256 in sizes
+    ]
+    classes = sorted({photo.label for photo in photos})
+    if len(classes) < 2:
+        raise SourceError(
+            f"{name}: photos of {len(classes)} class(es) can be read "
+            f"({', '.join(classes) or 'none'}); at least 2 classes are needed, each a folder of "
+            "photos that open in an image viewer"
+        )
+    photos, copies = _without_leaks(photos)
+    if not any(photo.split == split.VALIDATION for photo in photos):
+        photos = _draw_validation(photos, fraction, seed)
+    for side in (split.TRAIN, split.VALIDATION):
+        missing = set(classes) - {photo.label for photo in photos if photo.split == side}
+        if missing:
+            raise SourceError(
+                f"{name}: no readable {side} photo of {', '.join(sorted(missing))}; every class "
+                f"needs at least one: add some, or leave the {side} folder out"
+            )
+    return Dataset(name, tuple(photos), (*faults, *copies))
+
+
+def _without_leaks(photos: list[Photo]) -> tuple[list[Photo], list[Fault]]:
+    """Keep bytes that stand on two sides only where they judge the model."""
+    order = (split.TEST, split.VALIDATION, split.TRAIN)
+    kept_in: dict[str, Photo] = {}
+    for side in order:
+        for photo in photos:
+            if photo.split == side:
+                kept_in.setdefault(photo.sha256, photo)
+    kept, faults = [], []
+    for photo in photos:
+        first = kept_in[photo.sha256]
+        if first.split == photo.split:
+            kept.append(photo)
+        else:
+            reason = f"same bytes as {first.path} in {first.split}; left out of {photo.split}"
+            faults.append(Fault(photo.path, reason))
+    return kept, faults
+
+
+def _draw_validation(photos: list[Photo], fraction: float, seed: int) -> list[Photo]:
+    rows = [row for row, photo in enumerate(photos) if photo.split == split.TRAIN]
+    labels = [photos[row].label for row in rows]
+    hashes = [photos[row].sha256 for row in rows]
+    drawn = split.assign(labels, hashes, fraction=fraction, seed=seed)
+    result = list(photos)
+    for row, side in zip(rows, drawn, strict=True):
+        result[row] = replace(photos[row], split=side)
+    return result
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[list[object]]) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,95 @@
+"""The inference engine: a compiled network that many threads call at once.
+
+OpenVINO on the CPU, one photo a call and one stream a core, which measured fastest (RESULTS.md).
+It reads ONNX and knows nothing of photos, Keras or bundles. Only the model reader and the compiler
+are used: OpenVINO's converter is the part that reports usage, and it is never called.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint.errors import MissingExtra
+from pawprint.parallel import cores
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def available() -> bool:
+    """Whether the engine can be imported."""
+    try:
+        import openvino  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def fastest_precision() -> Precision:
+    """bfloat16 where the processor computes in it, else float32."""
+    import openvino
+
+    offers = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if "BF16" in offers else "float32"
+
+
+class Network:
+    """An ONNX network, compiled for this machine's processor.
+
+    Args:
+        onnx: the network's bytes; one input, uint8 of shape (n, size, size, 3).
+        outputs: which outputs to compute; the rest is not compiled.
+        precision: float32 for answers, bfloat16 for features.
+        streams: how many photos at once; by default one a core.
+    """
+
+    def __init__(
+        self,
+        onnx: bytes,
+        outputs: Sequence[str],
+        *,
+        precision: Precision = "float32",
+        streams: int | None = None,
+    ) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingExtra(
+                f"OpenVINO cannot be imported ({error}); install it: pip install openvino"
+            ) from None
+        model = openvino.Core().read_model(onnx)
+        wanted = [model.output(name) for name in outputs]
+        model = openvino.Model(wanted, model.get_parameters(), "pawprint")
+        model.reshape([1, *list(model.input(0).partial_shape)[1:]])
+        self._compiled = openvino.Core().compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+                "NUM_STREAMS": streams or cores(),
+            },
+        )
+        self._requests = threading.local()
+
+    def shape(self, output: int = 0) -> tuple[int, ...]:
+        """The shape of one photo's output, without the leading 1."""
+        return tuple(self._compiled.output(output).shape)[1:]
+
+    def __call__(self, photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Compute the outputs for one photo; any thread may call.
+
+        Args:
+            photo: uint8, shape (size, size, 3).
+
+        Returns:
+            An array for each output, float32, the thread's to use until its next call.
+        """
+        request: Any = getattr(self._requests, "request", None)
+        if request is None:
+            request = self._requests.request = self._compiled.create_infer_request()
+        results = request.infer([photo[np.newaxis]], share_inputs=True, share_outputs=True)
+        return [results[index][0] for index in range(len(self._compiled.outputs))]

@@ -1,0 +1,87 @@
+"""Every error pawprint raises on purpose. Imports nothing.
+
+```
+PawprintError
+├── SourceError          photos that cannot be used as a dataset: missing, empty, one class
+│   └── ArchiveError     an archive that is damaged, encrypted or not safe to read
+├── PhotoError           one photo that cannot be used (its `path` and `reason`)
+│   ├── EmptyPhoto       no bytes at all
+│   ├── NotAPhoto        bytes that are no image, or not one of the formats read here
+│   ├── DamagedPhoto     an image that breaks off or cannot be decoded
+│   └── TooManyPixels    more pixels than the cap; not decoded at all
+├── RecipeError          a recipe with faults, all of them listed
+├── WeightsError         pretrained weights that are not to be had
+├── BundleError          a bundle that is missing, damaged, changed or from a later version
+├── OutputError          a place that cannot be written, or that would be overwritten
+└── MissingExtra         a part of pawprint that is not installed
+```
+
+A message says what happened, what was expected and what to do, and names the file. The command
+line prints it as one line and ends with the error's `exit_code`.
+"""
+
+
+class PawprintError(Exception):
+    """Anything pawprint can explain; the base of all its errors."""
+
+    exit_code = 1
+
+
+class SourceError(PawprintError):
+    """The photos cannot be used as a dataset."""
+
+
+class ArchiveError(SourceError):
+    """The archive is damaged, encrypted or not safe to read."""
+
+
+class PhotoError(PawprintError):
+    """One photo cannot be used.
+
+    Args:
+        path: the photo as the user knows it.
+        reason: what is wrong with it, without the path.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class EmptyPhoto(PhotoError):
+    """The file has no bytes."""
+
+
+class NotAPhoto(PhotoError):
+    """The bytes are no image in a format that pawprint reads."""
+
+
+class DamagedPhoto(PhotoError):
+    """The image breaks off early or cannot be decoded."""
+
+
+class TooManyPixels(PhotoError):
+    """The image has more pixels than the cap."""
+
+
+class RecipeError(PawprintError):
+    """The recipe has faults."""
+
+
+class WeightsError(PawprintError):
+    """The pretrained weights are not to be had."""
+
+    exit_code = 4
+
+
+class BundleError(PawprintError):
+    """The bundle cannot be trusted or opened."""
+
+
+class OutputError(PawprintError):
+    """The output cannot be written, or would replace something."""
+
+
+class MissingExtra(PawprintError):
+    """A part of pawprint that this command needs is not installed."""

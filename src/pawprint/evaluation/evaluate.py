@@ -1,0 +1,111 @@
+"""A trained classifier on labelled photos: predictions, figures, and what could not be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pawprint.classifier import Classifier, Prediction
+from pawprint.data.dataset import Fault
+from pawprint.data.sources import Source, SourcePhoto, open_source
+from pawprint.errors import SourceError
+from pawprint.evaluation.metrics import Figures, figures
+from pawprint.parallel import map_chunks
+from pawprint.progress import SILENT, Progress
+
+_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a classifier does.
+
+    Args:
+        split: which part of the source was judged; None for all of it.
+        figures: accuracy and the rest.
+        faults: files that were left out, each with its reason.
+    """
+
+    split: str | None
+    figures: Figures
+    faults: tuple[Fault, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        left_out = [{"path": fault.path, "reason": fault.reason} for fault in self.faults]
+        return {**self.figures.to_dict(), "split": self.split, "left_out": left_out}
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    progress: Progress = SILENT,
+) -> Evaluation:
+    """Judge a bundle on labelled photos.
+
+    Args:
+        model: a bundle, or a run's folder.
+        source: a folder or archive of class folders, named as the model's classes.
+        split: which part of a source with given splits; by default `test`, else `validation`.
+        progress: where to show how it goes.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        BundleError: the model cannot be opened.
+        SourceError: the photos cannot be used, or have a class that the model has not.
+    """
+    classifier = Classifier(model)
+    with open_source(source) as opened:
+        unknown = sorted(set(opened.classes) - set(classifier.classes))
+        if unknown:
+            raise SourceError(
+                f"{opened.name} has classes that the model has not: {', '.join(unknown)}; it knows "
+                f"{', '.join(classifier.classes)}: rename or remove those folders"
+            )
+        split, photos = _part(opened, split)
+        answers = _predict(classifier, opened, photos, progress)
+        faults = [Fault(a.path, a.error) for a in answers if a.error is not None]
+        faults += [Fault(skip.path, skip.reason) for skip in opened.skipped]
+    judged = [(p, a) for p, a in zip(photos, answers, strict=True) if a.error is None]
+    if not judged:
+        raise SourceError(f"{source}: none of its {len(photos)} photos can be read")
+    truth = np.array([classifier.classes.index(photo.label) for photo, _ in judged])
+    given = np.array([[a.probabilities[label] for label in classifier.classes] for _, a in judged])
+    return Evaluation(split, figures(truth, given, classifier.classes), tuple(faults))
+
+
+def _part(source: Source, split: str | None) -> tuple[str | None, Sequence[SourcePhoto]]:
+    given = {photo.split for photo in source.photos} - {None}
+    if split is None:
+        split = next((name for name in ("test", "validation") if name in given), None)
+        if split is None:
+            return None, source.photos
+    if split not in given:
+        has = ", ".join(sorted(map(str, given))) or "no splits"
+        raise SourceError(f"{source.name} has no {split!r} folder; it has {has}")
+    return split, [photo for photo in source.photos if photo.split == split]
+
+
+def _predict(
+    classifier: Classifier, source: Source, photos: Sequence[SourcePhoto], progress: Progress
+) -> list[Prediction]:
+    def work(chunk: Sequence[SourcePhoto]) -> list[Prediction]:
+        return [
+            classifier.predict_bytes(partial(source.read, photo), photo.path) for photo in chunk
+        ]
+
+    answers: list[Prediction] = []
+    with progress.step("Predicting", len(photos)) as advance:
+        for some in map_chunks(work, photos, size=_CHUNK):
+            answers += some
+            advance(len(some))
+    return answers

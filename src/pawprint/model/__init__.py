@@ -1,0 +1,1 @@
+"""Photos to features: backbones, the cut, the compiled prefix, the feature cache, the head."""

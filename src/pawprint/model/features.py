@@ -1,0 +1,97 @@
+"""Photos through decoding and prefix into the feature store: only those it does not hold yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pawprint.data import images
+from pawprint.data.dataset import Fault, Read
+from pawprint.data.images import Preprocessing
+from pawprint.data.sources import Source
+from pawprint.errors import PhotoError
+from pawprint.model.feature_store import FeatureStore
+from pawprint.model.prefix import Prefix
+from pawprint.parallel import map_chunks
+from pawprint.progress import SILENT, Progress
+
+_CHUNK = 64  # photos decoded, then inferred, by one thread: larger gains nothing, only memory
+_SHARD = 1024  # photos a shard, so the most that an interruption costs
+
+_Embedded = tuple[list[tuple[str, tuple[int, int], NDArray[Any]]], dict[str, str]]
+
+
+def key_of(prefix: Prefix, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Everything that shapes features but the photo itself."""
+    return {**prefix.key, "decoding": images.VERSION, **preprocessing.model_dump()}
+
+
+def embed(
+    source: Source,
+    reads: Sequence[Read],
+    prefix: Prefix,
+    preprocessing: Preprocessing,
+    store: FeatureStore,
+    *,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
+    """Bring the store up to date with some photos.
+
+    Args:
+        source: where the photos are.
+        reads: the photos, with their content hashes.
+        prefix: what makes features of pixels.
+        preprocessing: what makes pixels of bytes.
+        store: where features go; those it has are not computed again.
+        workers: threads; by default one more than cores.
+        progress: where to show how it goes.
+
+    Returns:
+        By content hash, the upright (width, height) of every photo that could be decoded; and a
+        fault for each that could not.
+    """
+
+    def work(chunk: Sequence[Read]) -> _Embedded:
+        found, pixels, wrong = [], [], {}
+        for read in chunk:
+            try:
+                data = source.read(read.photo)
+                square, width, height = preprocessing.measured(data, read.photo.path)
+            except PhotoError as error:
+                wrong[read.sha256] = error.reason
+                continue
+            found.append((read.sha256, (width, height)))
+            pixels.append(square)
+        features = prefix(pixels) if pixels else []
+        rows = [(h, size, row) for (h, size), row in zip(found, features, strict=True)]
+        return rows, wrong
+
+    missing = list({read.sha256: read for read in reads if read.sha256 not in store}.values())
+    reasons: dict[str, str] = {}
+    waiting: list[tuple[str, tuple[int, int], NDArray[Any]]] = []
+
+    def flush() -> None:
+        if waiting:
+            hashes, sizes, features = zip(*waiting, strict=True)
+            store.add(hashes, sizes, features)
+            waiting.clear()
+
+    if missing:
+        with progress.step("Computing features", len(missing)) as advance:
+            try:
+                for rows, wrong in map_chunks(work, missing, size=_CHUNK, workers=workers):
+                    waiting += rows
+                    reasons |= wrong
+                    advance(len(rows) + len(wrong))
+                    if len(waiting) >= _SHARD:
+                        flush()
+            finally:
+                flush()  # what is done is kept, also when interrupted
+    sizes = {read.sha256: store.size_of(read.sha256) for read in reads if read.sha256 in store}
+    faults = [
+        Fault(read.photo.path, reasons[read.sha256]) for read in reads if read.sha256 in reasons
+    ]
+    return sizes, faults

@@ -1,0 +1,175 @@
+"""The head: logistic regression on features, as the weights of a Keras Dense layer.
+
+How strongly it is regularised is chosen on a split of the training photos alone; validation photos
+are never asked.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint.errors import MissingExtra
+
+Floats = NDArray[np.float32]
+
+# Relative to the features' mean square, so that a strength means the same for every backbone.
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+_DEFAULT = 1e-2
+_ONE_SPLIT_FROM = 1000  # with fewer photos the choice is made by cross-validation
+_UNEVEN = 1.5  # largest class over smallest, from where on classes are weighted
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear layer on features.
+
+    Args:
+        kernel: float32, shape (features, units); one unit for two classes, else one a class.
+        bias: float32, shape (units,).
+        choice: a row for each strength tried: strength, log_loss, accuracy, chosen.
+    """
+
+    kernel: Floats
+    bias: Floats
+    choice: tuple[dict[str, Any], ...] = ()
+
+    def probabilities(self, features: Floats) -> NDArray[np.float64]:
+        """Probability of each class.
+
+        >>> head = Head(np.eye(2, 1, dtype="float32"), np.zeros(1, "float32"))
+        >>> head.probabilities(np.zeros((1, 2), "float32"))
+        array([[0.5, 0.5]])
+
+        Args:
+            features: float32, shape (n, features).
+
+        Returns:
+            float64, shape (n, classes), rows summing to 1.
+        """
+        logits = (features @ self.kernel + self.bias).astype(np.float64)
+        if logits.shape[1] == 1:  # sigmoid is softmax over (0, logit)
+            logits = np.hstack([np.zeros_like(logits), logits])
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def spread(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """An order at random in which every class is spread evenly, so that any part is stratified.
+
+    >>> labels = np.array([0] * 6 + [1] * 3)
+    >>> sorted(labels[spread(labels, seed=0)[:3]].tolist())
+    [0, 0, 1]
+    """
+    random = np.random.default_rng(seed)
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        place[rows] = (np.arange(len(rows)) + 0.5 + 1e-6 * random.random(len(rows))) / len(rows)
+    return np.argsort(place)
+
+
+def uneven(labels: NDArray[np.int64]) -> bool:
+    """Whether classes differ so much in number that they are weighted.
+
+    >>> uneven(np.array([0, 0, 0, 1])), uneven(np.array([0, 0, 0, 1, 1]))
+    (True, False)
+    """
+    counts = np.bincount(labels)
+    return bool(counts.max() > _UNEVEN * counts.min())
+
+
+def fit(features: Floats, labels: NDArray[np.int64], *, seed: int = 0) -> Head:
+    """Fit logistic regression, its strength chosen on a split of these same photos.
+
+    Args:
+        features: float32, shape (n, features), in the order that `spread` gives.
+        labels: int, shape (n,), values 0 to classes - 1, every class present.
+        seed: of the folds.
+
+    Returns:
+        The head. Classes are weighted when they are uneven.
+
+    Raises:
+        MissingExtra: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+    except ImportError:
+        raise MissingExtra(
+            "training needs scikit-learn, which is not installed; install it: "
+            "pip install 'pawprint[train]'"
+        ) from None
+    weight = "balanced" if uneven(labels) else None
+    unit = float(np.einsum("ij,ij->", features, features, dtype=np.float64)) / features.size or 1.0
+    with warnings.catch_warnings():
+        # The weakest strengths may stop at the iteration limit; the log loss judges them as found.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        choice = _choose(features, labels, weight, unit, seed)
+        strength = next((row["strength"] for row in choice if row["chosen"]), _DEFAULT)
+        regression = _regression(strength / unit, weight)
+        regression.fit(features, labels)
+    return Head(
+        np.ascontiguousarray(regression.coef_.T, dtype=np.float32),
+        np.asarray(regression.intercept_, dtype=np.float32),
+        tuple(choice),
+    )
+
+
+def _regression(c: float, weight: str | None) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=c, class_weight=weight, max_iter=1000, warm_start=True)
+
+
+def _choose(
+    features: Floats, labels: NDArray[np.int64], weight: str | None, unit: float, seed: int
+) -> list[dict[str, Any]]:
+    """Try every strength; empty where a class has too few photos to hold one out."""
+    if np.bincount(labels).min() < 2:
+        return []
+    losses = np.zeros(len(STRENGTHS))
+    right = np.zeros(len(STRENGTHS))
+    total = 0
+    for fit_rows, judge_rows in _folds(labels, seed):
+        regression = _regression(1.0, weight)
+        x, y = features[fit_rows], labels[fit_rows]
+        judged, truth = features[judge_rows], labels[judge_rows]
+        for place, strength in enumerate(STRENGTHS):  # each starts where the one before ended
+            regression.C = strength / unit
+            regression.fit(x, y)
+            given = regression.predict_proba(judged)
+            own = np.clip(given[np.arange(len(truth)), truth], 1e-12, 1.0)
+            losses[place] -= float(np.log(own).sum())
+            right[place] += int((given.argmax(axis=1) == truth).sum())
+        total += len(truth)
+    best = int(losses.argmin())
+    return [
+        {
+            "strength": strength,
+            "log_loss": float(losses[place] / total),
+            "accuracy": float(right[place] / total),
+            "chosen": place == best,
+        }
+        for place, strength in enumerate(STRENGTHS)
+    ]
+
+
+def _folds(
+    labels: NDArray[np.int64], seed: int
+) -> Iterator[tuple[slice | Sequence[int], slice | Sequence[int]]]:
+    """Slices for many photos, as they cost no copy; stratified folds for few."""
+    count = len(labels)
+    if count >= _ONE_SPLIT_FROM:
+        border = count * 4 // 5
+        yield slice(0, border), slice(border, count)
+        return
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = StratifiedKFold(min(5, int(np.bincount(labels).min())), shuffle=True, random_state=seed)
+    yield from folds.split(np.zeros(count), labels)

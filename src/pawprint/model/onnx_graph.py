@@ -1,0 +1,191 @@
+"""A Keras network as an ONNX graph, layer by layer.
+
+This one graph is what the prefix is compiled from and what the bundle ships, so features and
+answers cannot come from different networks. Layers are translated one to one; folding is left to
+the engines. Why not Keras' own exporter: docs/design.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from pawprint.errors import RecipeError
+from pawprint.model.backbones import Backbone
+
+OPSET = 17
+IR_VERSION = 8  # what runtimes of the last three years read
+
+
+class Graph:
+    """An ONNX graph under construction."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._nodes: list[Any] = []
+        self._constants: dict[str, Any] = {}
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+
+    def photo(self, size: int, scale: float, offset: float) -> str:
+        """Add the input `image`, uint8 (n, size, size, 3), and give its scaled (n, 3, h, w)."""
+        image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", size, size, 3])
+        self._inputs.append(image)
+        pixels = self.add("Cast", ["image"], "pixels", to=TensorProto.FLOAT)
+        scaled = self.add("Mul", [pixels, self.constant("scale", np.float32(scale))], "times")
+        scaled = self.add("Add", [scaled, self.constant("offset", np.float32(offset))], "scaled")
+        return self.add("Transpose", [scaled], "channels_first", perm=[0, 3, 1, 2])
+
+    def constant(self, name: str, values: NDArray[Any] | np.float32) -> str:
+        """Add a constant under its name."""
+        self._constants[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
+        return name
+
+    def add(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Add a node and give its output's name."""
+        self._nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def output(self, name: str, shape: Sequence[int | str]) -> None:
+        """Make a tensor an output of the graph."""
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+
+    def to_bytes(self, metadata: dict[str, str] | None = None) -> bytes:
+        """Check the graph and serialise it."""
+        graph = helper.make_graph(
+            self._nodes, self._name, self._inputs, self._outputs, list(self._constants.values())
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="pawprint",
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )
+        helper.set_model_props(model, metadata or {})
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString(deterministic=True))
+
+    def network(self, backbone: Backbone, source: str, cut: str) -> str:
+        """Add a backbone's layers up to and with the layer named `cut`.
+
+        Args:
+            backbone: whose layers.
+            source: the tensor that goes in, scaled, channels first.
+            cut: the layer to stop after.
+
+        Returns:
+            The name of the cut's output, channels first.
+
+        Raises:
+            RecipeError: a layer of a kind that has no translation.
+        """
+        tensors: dict[int, str] = {id(backbone.network.inputs[0]): source}
+        for layer in _up_to(backbone.network, cut):
+            kind = type(layer).__name__
+            if kind not in _LAYERS:
+                raise RecipeError(
+                    f"{backbone.name}: layer {layer.name!r} is a {kind}, which cannot be "
+                    f"translated; known: {', '.join(sorted(_LAYERS))}"
+                )
+            inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+            names = [tensors[id(tensor)] for tensor in inputs]
+            tensors[id(layer.output)] = _LAYERS[kind](self, layer, names)
+        return tensors[id(backbone.network.get_layer(cut).output)]
+
+
+def _up_to(network: Any, cut: str) -> list[Any]:
+    """The layers that the cut depends on, in order, without the input."""
+    wanted = {id(network.get_layer(cut).output)}
+    chosen = []
+    for layer in reversed(network.layers[1:]):
+        if id(layer.output) in wanted:
+            chosen.append(layer)
+            inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+            wanted.update(id(tensor) for tensor in inputs)
+    return chosen[::-1]
+
+
+def _padding(layer: Any) -> list[int]:
+    """Explicit padding (top, left, bottom, right) of a convolution, as Keras' `same` means it."""
+    if layer.padding == "valid":
+        return [0, 0, 0, 0]
+    before, after = [], []
+    for side, kernel, stride in zip(
+        layer.input.shape[1:3], layer.kernel_size, layer.strides, strict=True
+    ):
+        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        before.append(total // 2)
+        after.append(total - total // 2)
+    return before + after
+
+
+def _convolution(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    return _convolve(graph, layer, inputs, layer.get_weights()[0].transpose(3, 2, 0, 1), 1)
+
+
+def _depthwise(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    kernel = layer.get_weights()[0]  # (h, w, channels, multiplier)
+    height, width, channels, multiplier = kernel.shape
+    kernel = kernel.transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
+    return _convolve(graph, layer, inputs, kernel, channels)
+
+
+def _convolve(
+    graph: Graph, layer: Any, inputs: list[str], kernel: NDArray[np.float32], groups: int
+) -> str:
+    operands = [*inputs, graph.constant(f"{layer.name}/kernel", kernel)]
+    if layer.use_bias:
+        operands.append(graph.constant(f"{layer.name}/bias", layer.get_weights()[1]))
+    return graph.add(
+        "Conv",
+        operands,
+        layer.name,
+        kernel_shape=list(layer.kernel_size),
+        strides=list(layer.strides),
+        pads=_padding(layer),
+        group=groups,
+    )
+
+
+def _batch_norm(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    names = ("gamma", "beta", "mean", "variance")
+    constants = [
+        graph.constant(f"{layer.name}/{name}", values)
+        for name, values in zip(names, layer.get_weights(), strict=True)
+    ]
+    return graph.add(
+        "BatchNormalization", [*inputs, *constants], layer.name, epsilon=float(layer.epsilon)
+    )
+
+
+def _relu(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    if layer.max_value is None:
+        return graph.add("Relu", inputs, layer.name)
+    low = graph.constant("zero", np.float32(0.0))
+    high = graph.constant(f"{layer.name}/max", np.float32(layer.max_value))
+    return graph.add("Clip", [*inputs, low, high], layer.name)
+
+
+def _zero_padding(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    (top, bottom), (left, right) = layer.padding
+    pads = np.array([0, 0, top, left, 0, 0, bottom, right], dtype=np.int64)
+    return graph.add("Pad", [*inputs, graph.constant(f"{layer.name}/pads", pads)], layer.name)
+
+
+def _sum(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    return graph.add("Add", inputs, layer.name)
+
+
+_LAYERS: dict[str, Callable[[Graph, Any, list[str]], str]] = {
+    "Add": _sum,
+    "BatchNormalization": _batch_norm,
+    "Conv2D": _convolution,
+    "DepthwiseConv2D": _depthwise,
+    "ReLU": _relu,
+    "ZeroPadding2D": _zero_padding,
+}

@@ -1,0 +1,142 @@
+"""The frozen part of a network, compiled, with a key made of everything that shapes its output."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint import engine
+from pawprint.data.images import Pixels
+from pawprint.errors import RecipeError
+from pawprint.model.backbones import Backbone
+from pawprint.model.framework import has_gpu, load_keras
+from pawprint.model.onnx_graph import Graph
+
+
+class Prefix(Protocol):
+    """What turns pixels into features; any thread may call it.
+
+    Attributes:
+        key: everything that shapes its output but the pixels, as plain values.
+        shape: of one photo's features.
+        dtype: that keeps them without loss that matters: float16, or uint8 for plain pixels.
+    """
+
+    key: dict[str, str | int | float]
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __call__(self, photos: list[Pixels]) -> list[NDArray[Any]]:
+        """Features of each photo; photos are uint8, shape (size, size, 3)."""
+        ...
+
+
+class PixelPrefix:
+    """The empty prefix: every layer trains, and the features are the pixels themselves."""
+
+    def __init__(self, size: int) -> None:
+        self.key: dict[str, str | int | float] = {"cut": "pixels"}
+        self.shape: tuple[int, ...] = (size, size, 3)
+        self.dtype = "uint8"
+
+    def __call__(self, photos: list[Pixels]) -> list[NDArray[Any]]:
+        """The photos as they are."""
+        return list(photos)
+
+
+class EnginePrefix:
+    """A prefix compiled by the inference engine."""
+
+    def __init__(self, backbone: Backbone, cut: str, precision: engine.Precision) -> None:
+        self._network = engine.Network(
+            prefix_onnx(backbone, cut), ["features"], precision=precision
+        )
+        self.key = _key(backbone, cut, f"openvino {precision}")
+        self.shape = self._network.shape()
+        self.dtype = "float16"
+
+    def __call__(self, photos: list[Pixels]) -> list[NDArray[Any]]:
+        """Features, float16; one photo at a time, which is what the engine does fastest."""
+        return [self._network(photo)[0].astype(np.float16) for photo in photos]
+
+
+class KerasPrefix:
+    """A prefix run by Keras: for a GPU, and where there is no inference engine."""
+
+    def __init__(self, backbone: Backbone, cut: str) -> None:
+        keras = load_keras()
+        output = backbone.network.get_layer(cut).output
+        if cut == backbone.last:
+            output = keras.layers.GlobalAveragePooling2D()(output)
+        self._backbone = backbone
+        self._model = keras.Model(backbone.network.input, output)
+        self._lock = threading.Lock()  # Keras' predict functions are not made for threads
+        self.key = _key(backbone, cut, "keras float32")
+        self.shape = tuple(output.shape[1:])
+        self.dtype = "float16"
+
+    def __call__(self, photos: list[Pixels]) -> list[NDArray[Any]]:
+        """Features, float16; all photos in one batch."""
+        scaled = np.stack(photos) * np.float32(self._backbone.scale) + self._backbone.offset
+        with self._lock:
+            features = self._model.predict_on_batch(scaled.astype(np.float32))
+        return list(np.asarray(features, dtype=np.float16))
+
+
+def compile_prefix(backbone: Backbone, cut: str | None) -> Prefix:
+    """Compile the layers up to a cut for this machine.
+
+    Args:
+        backbone: whose layers.
+        cut: the name of the last frozen layer; None for the empty prefix. After the backbone's last
+            layer the map is averaged to one vector, as the head sees it.
+
+    Returns:
+        The prefix: on a GPU or without OpenVINO by Keras, else compiled by OpenVINO, in bfloat16
+        where the processor has it.
+
+    Raises:
+        RecipeError: the backbone has no such layer.
+    """
+    if cut is None:
+        return PixelPrefix(backbone.size)
+    if cut not in backbone.cuts:
+        raise RecipeError(
+            f"{backbone.name} has no layer {cut!r} to cut after; the last ones are "
+            f"{', '.join(backbone.cuts[-5:])}"
+        )
+    if not engine.available() or has_gpu():
+        return KerasPrefix(backbone, cut)
+    return EnginePrefix(backbone, cut, engine.fastest_precision())
+
+
+def prefix_onnx(backbone: Backbone, cut: str) -> bytes:
+    """The layers up to a cut as an ONNX network: `image` uint8 in, `features` out."""
+    graph = Graph(f"{backbone.name} up to {cut}")
+    features = graph.network(
+        backbone, graph.photo(backbone.size, backbone.scale, backbone.offset), cut
+    )
+    _, height, width, channels = backbone.network.get_layer(cut).output.shape
+    if cut == backbone.last:
+        pooled = graph.add("GlobalAveragePool", [features], "pooled")
+        graph.add("Flatten", [pooled], "features")
+        graph.output("features", ["n", channels])
+    else:
+        graph.add("Transpose", [features], "features", perm=[0, 2, 3, 1])
+        graph.output("features", ["n", height, width, channels])
+    return graph.to_bytes()
+
+
+def _key(backbone: Backbone, cut: str, computed_by: str) -> dict[str, str | int | float]:
+    return {
+        "backbone": backbone.name,
+        "weights": backbone.digest,
+        "scale": backbone.scale,
+        "offset": backbone.offset,
+        "cut": cut,
+        "pooled": str(cut == backbone.last),
+        "computed_by": computed_by,
+    }

@@ -1,0 +1,84 @@
+"""What a long step tells of itself: how far, how fast, how long still. Imports no other room.
+
+Library functions take a `Progress` and say nothing unless given one; the command line gives a bar
+on standard error when that is a terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """Something that shows how a long step goes."""
+
+    def step(self, what: str, total: int) -> contextlib.AbstractContextManager[Advance]:
+        """Open a step of `total` units; the function given back reports units done."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Tell the user something that matters now, such as a cache that cannot be written."""
+        ...
+
+
+class Silent:
+    """Progress that shows nothing.
+
+    >>> with Silent().step("Reading", 3) as advance:
+    ...     advance(3)
+    """
+
+    @contextlib.contextmanager
+    def step(self, what: str, total: int) -> Iterator[Advance]:
+        """Show nothing."""
+        yield lambda done: None
+
+    def say(self, message: str) -> None:
+        """Say nothing."""
+
+
+class Terminal:
+    """Bars with rate and time left on standard error; only messages when it is no terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True)
+
+    @contextlib.contextmanager
+    def step(self, what: str, total: int) -> Iterator[Advance]:
+        """Show a bar until the step ends."""
+        if not sys.stderr.isatty():
+            yield lambda done: None
+            return
+        from rich import progress
+
+        bar = progress.Progress(
+            progress.TextColumn("{task.description:<20}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[rate]}", style="progress.data.speed"),
+            progress.TimeRemainingColumn(elapsed_when_finished=True),
+            console=self._console,
+        )
+        with bar:
+            task = bar.add_task(what, total=total, rate="")
+
+            def advance(done: int) -> None:
+                bar.advance(task, done)
+                speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+                bar.update(task, rate=f"{speed:,.0f}/s" if speed else "")
+
+            yield advance
+
+    def say(self, message: str) -> None:
+        """Print one line."""
+        self._console.print(f"note: {message}", highlight=False, markup=False, soft_wrap=True)
+
+
+SILENT = Silent()

@@ -1,0 +1,399 @@
+"""Plots of a run, drawn by matplotlib from plain data and written whole or not at all.
+
+Nothing here touches pyplot: a figure belongs to its caller and goes when the caller drops it.
+Colours are those of M. Okabe and K. Ito, "Color universal design" (2008), told apart by readers
+with any colour vision; what they tell is also told by line style or text.
+"""
+
+import os
+import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from pawprint.errors import OutputError
+from pawprint.evaluation.metrics import Figures, check_predictions, roc_auc, roc_points
+
+_BLUE, _ORANGE, _GREEN, _PURPLE, _SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
+_INK, _GREY, _PALE = "#333333", "#8A8A8A", "#E6E6E6"
+_CURVES = ((_BLUE, "-"), (_ORANGE, "--"), (_GREEN, "-."), (_PURPLE, ":"), (_SKY, (0, (5, 1, 1, 1))))
+
+_LONGEST_LABEL = 24
+_MOST_CELLS_WITH_TEXT = 15
+_MOST_TICKS = 50
+_DPI = 120
+
+_STYLE: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": _GREY,
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "font.size": 9,
+    "grid.color": _PALE,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    # Text, not outlines: it can be searched, and the reader's fonts draw what ours lack.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pawprint",
+    "text.color": _INK,
+    # A class may well be named "$5 vs $10".
+    "text.parse_math": False,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+# For scripts that matplotlib's own font lacks, where installed.
+_MORE = ("Noto Sans CJK SC", "Microsoft YaHei", "Malgun Gothic", "Hiragino Sans")
+
+
+def confusion_matrix(figures: Figures) -> Figure:
+    """Draw which class was taken for which, in counts and in shares of the true class.
+
+    Args:
+        figures: of k classes; its confusion has k rows of true and k columns of predicted classes.
+
+    Returns:
+        a figure with one axes; cells carry text up to 15 classes.
+
+    Raises:
+        ValueError: the confusion is not k by k.
+
+    >>> from pawprint.evaluation.metrics import figures
+    >>> two = figures(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["cat", "dog"])
+    >>> confusion_matrix(two).axes[0].get_title(loc="left").splitlines()[0]
+    'Accuracy 100.0 %'
+    """
+    counts = np.array(figures.confusion, dtype=np.int64)
+    k = len(figures.classes)
+    if counts.shape != (k, k):
+        raise ValueError(f"expected a confusion of shape ({k}, {k}), got {counts.shape}")
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.ma.masked_array(counts / np.maximum(totals, 1), np.repeat(totals == 0, k, axis=1))
+    low, high = figures.accuracy_interval
+    names = _names([one.label for one in figures.classes])
+    side = min(3.6 + 0.62 * min(k, 8) + 0.2 * max(k - 8, 0), 12.0)
+    beside = 0.05 * max(max(map(len, names)) - 6, 0)
+    with _style():
+        figure, (axes,) = _panels(side + beside, side + 0.7 * beside * _steep(names))
+        many = k > _MOST_TICKS
+        edge: Any = {} if many else {"edgecolor": "white", "linewidth": 1.0}
+        # One path per cell is heavy in the SVG of very many classes.
+        axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1.15, rasterized=many, **edge)
+        axes.set(xlim=(0, k), ylim=(k, 0), aspect="equal", facecolor="#F4F4F4")
+        axes.spines[:].set_visible(False)
+        _label_classes(axes, names)
+        if k <= _MOST_CELLS_WITH_TEXT:
+            _write_cells(axes, counts, shares)
+        axes.set_title(
+            f"Accuracy {figures.accuracy:.1%}".replace("%", " %")
+            + f"\n{100 * figures.confidence:g} % interval {100 * low:.1f} to {100 * high:.1f} %, "
+            + ("1 photo" if figures.count == 1 else f"{figures.count:,} photos")
+        )
+        return _laid_out(figure)
+
+
+def roc_curve(
+    truth: npt.NDArray[Any], probabilities: npt.NDArray[Any], classes: Sequence[str]
+) -> Figure:
+    """Draw the ROC curve (Fawcett 2006) of the second of two classes, or of each of more.
+
+    Args:
+        truth: (n,) int, the true class of each photo, 0 to k - 1.
+        probabilities: (n, k) float, each row summing to 1.
+        classes: the k names of the classes, at least two.
+
+    Returns:
+        a figure with one axes; of more than five classes, the five of lowest area are named.
+
+    Raises:
+        ValueError: a shape, kind or value is wrong, or there are no photos.
+
+    >>> drawn = roc_curve(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["cat", "dog"])
+    >>> drawn.axes[0].get_title(loc="left").splitlines()[0]
+    'Area under the ROC curve 1.000'
+    """
+    check_predictions(truth, probabilities, classes)
+    names = _names(classes)
+    curves = []
+    for column in [1] if len(names) == 2 else range(len(names)):
+        positive, score = np.asarray(truth) == column, np.asarray(probabilities)[:, column]
+        area, points = roc_auc(positive, score), roc_points(positive, score)
+        if area is not None and points is not None:
+            curves.append((area, names[column], points))
+    curves.sort(key=lambda curve: curve[0])
+    with _style():
+        figure, (axes,) = _panels(5.2, 5.4)
+        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+        lines: list[Line2D] = []
+        # Lowest area last, so that what needs attention lies on top.
+        for place, (area, name, points) in reversed(list(enumerate(curves))):
+            colour, dashes = _CURVES[place] if place < len(_CURVES) else (_PALE, "-")
+            (line,) = axes.plot(*points, color=colour, linestyle=dashes, clip_on=False)
+            if place < len(_CURVES):
+                # Area first: matplotlib leaves out labels that begin with "_".
+                line.set_label(f"{area:.3f}  {name}")
+                lines.append(line)
+        if len(names) == 2 and curves:
+            axes.fill_between(*curves[0][2], color=_BLUE, alpha=0.08, linewidth=0)
+        _finish_roc(axes, [area for area, _, _ in curves], lines, names)
+        return _laid_out(figure)
+
+
+def training_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw accuracy and loss over the epochs of all stages.
+
+    Args:
+        history: a row per epoch, in order, with "stage", "epoch", "loss", "accuracy", "val_loss"
+            and "val_accuracy"; a figure that is missing or None leaves a gap.
+
+    Returns:
+        a figure with two axes, accuracy and loss; a vertical line parts the stages.
+
+    Raises:
+        ValueError: there are no rows.
+
+    >>> rows = [{"stage": 1, "epoch": 1, "loss": 0.7, "accuracy": 0.5}]
+    >>> [axes.get_title(loc="left") for axes in training_curves(rows).axes]
+    ['Accuracy', 'Loss']
+    """
+    if not history:
+        raise ValueError("no epochs to draw: history has shape (0,)")
+    stages = [row.get("stage", 1) for row in history]
+    starts = [i for i, stage in enumerate(stages) if i == 0 or stage != stages[i - 1]]
+    epochs = np.arange(1, len(history) + 1)
+    marker = "o" if len(history) <= 30 else ""
+    with _style():
+        figure, panels = _panels(9.0, 3.8, columns=2)
+        for axes, key in zip(panels, ("accuracy", "loss"), strict=True):
+            for name, column, line in (("training", key, "-"), ("validation", f"val_{key}", "--")):
+                values, colour = _column(history, column), _BLUE if line == "-" else _ORANGE
+                if not np.isnan(values).all():
+                    axes.plot(epochs, values, line, color=colour, marker=marker, ms=3.5, label=name)
+            if len(starts) > 1:
+                _mark_stages(axes, starts, stages)
+            axes.set_title(key.capitalize(), pad=6 if len(starts) == 1 else 18)
+            axes.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.grid(axis="y")
+            if axes.lines:
+                axes.legend(loc="lower right" if key == "accuracy" else "upper right")
+        panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
+        return _laid_out(figure)
+
+
+def strength_curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw how the strength of the logistic head was chosen.
+
+    Args:
+        rows: a row per strength tried, in any order, with "strength" (above 0), "log_loss",
+            "accuracy" and "chosen".
+
+    Returns:
+        a figure with two axes, log loss and accuracy, over the strength on a log scale.
+
+    Raises:
+        ValueError: there are no rows, or a strength is not above 0.
+
+    >>> rows = [{"strength": c, "log_loss": 0.3, "accuracy": 0.9, "chosen": c == 1} for c in (1, 2)]
+    >>> len(strength_curve(rows).axes)
+    2
+    """
+    strengths = _column(rows, "strength")
+    if not rows or not np.all(strengths > 0):
+        raise ValueError(f"expected strengths above 0, got {strengths.tolist()}")
+    rows = [rows[i] for i in np.argsort(strengths, kind="stable")]
+    strengths = np.sort(strengths)
+    with _style():
+        figure, panels = _panels(9.0, 3.6, columns=2)
+        for axes, key, title, unit in (
+            (panels[0], "log_loss", "Log loss: lower is better", ""),
+            (panels[1], "accuracy", "Accuracy: higher is better", " %"),
+        ):
+            values = _column(rows, key) * (100 if unit else 1)
+            axes.plot(strengths, values, "o-", color=_BLUE, markersize=4)
+            for row, strength, value in zip(rows, strengths, values, strict=True):
+                if row.get("chosen"):
+                    axes.axvline(strength, color=_ORANGE, linewidth=0.8, linestyle=(0, (4, 3)))
+                    axes.plot([strength], [value], "D", color=_ORANGE, markersize=8)
+                    axes.set_title(f"chosen: {strength:g}", loc="right", color=_ORANGE, fontsize=9)
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+            axes.xaxis.set_minor_formatter(FuncFormatter(lambda _x, _: ""))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _, unit=unit: f"{y:g}{unit}"))
+            axes.set(title=title, xlabel="strength C (right: less regularised)")
+            axes.grid(axis="y")
+        return _laid_out(figure)
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG, the same figure giving the same bytes.
+
+    Args:
+        figure: one drawn by this module.
+        folder: where to write; made if it is missing.
+        name: of the files, without an ending.
+
+    Returns:
+        the paths of the PNG and of the SVG.
+
+    Raises:
+        OutputError: the files cannot be written; nothing half-written is left.
+
+    >>> import tempfile
+    >>> drawn = training_curves([{"stage": 1, "epoch": 1, "loss": 0.7, "accuracy": 0.5}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in save(drawn, Path(folder), "curves")]
+    ['curves.png', 'curves.svg']
+    """
+    # What matplotlib writes of itself: its version in the one, the date in the other.
+    metadata: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None}}
+    pairs = [
+        (folder / f".{name}.{ending}.{os.getpid()}.part", folder / f"{name}.{ending}")
+        for ending in metadata
+    ]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _style():
+            for (part, _), (ending, fields) in zip(pairs, metadata.items(), strict=True):
+                figure.savefig(part, format=ending, dpi=_DPI, metadata=fields, facecolor="white")
+        for part, path in pairs:
+            os.replace(part, path)
+    except OSError as error:
+        raise OutputError(f"cannot write the plot {folder / name}: {error}") from error
+    finally:
+        for part, _ in pairs:
+            with suppress(OSError):
+                part.unlink()
+    return [path for _, path in pairs]
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with warnings.catch_warnings(), matplotlib.rc_context({**_STYLE, "font.family": _fonts()}):
+        # Drawn as a box in the PNG; whole in the SVG, where the reader's fonts may have it.
+        warnings.filterwarnings("ignore", r"Glyph .* missing|Matplotlib currently does not support")
+        yield
+
+
+@lru_cache(maxsize=1)
+def _fonts() -> list[str]:
+    # Naming a font that is not installed would make matplotlib complain in the log.
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(font for font in _MORE if font in installed)]
+
+
+@lru_cache(maxsize=1)
+def _drawable() -> frozenset[int]:
+    paths = map(font_manager.findfont, _fonts())
+    return frozenset().union(*(font_manager.get_font(path).get_charmap() for path in paths))
+
+
+def _panels(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+    figure = Figure(figsize=(width, height), layout=layout)
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _laid_out(figure: Figure) -> Figure:
+    # Once for both files: it costs as much as drawing, and a second pass would shift the first.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
+def _names(classes: Sequence[str]) -> list[str]:
+    names = []
+    for number, name in enumerate(map(str, classes), start=1):
+        # Control characters and halves of surrogate pairs are legal in file names, not in XML.
+        bad = {c for c in name if unicodedata.category(c) in {"Cc", "Cn", "Cs", "Zl", "Zp"}}
+        clean = "".join("�" if c in bad else c for c in name)
+        if bad or not _drawable().issuperset(map(ord, clean)):
+            # Boxes look all alike in the PNG.
+            clean = f"{number}: {clean}"
+        if len(clean) > _LONGEST_LABEL:
+            # Names of one kind often differ at the end only.
+            half = _LONGEST_LABEL // 2
+            clean = f"{clean[:half]}…{clean[1 - half :]}"
+        names.append(clean)
+    return names
+
+
+def _column(rows: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:
+    values = [row.get(key) for row in rows]
+    numbers = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _steep(names: Sequence[str]) -> bool:
+    return len(names) > 4 or max(map(len, names)) > 36 // len(names)
+
+
+def _label_classes(axes: Axes, names: Sequence[str]) -> None:
+    k = len(names)
+    shown = range(0, k, ceil(k / _MOST_TICKS))
+    size = 9 if k <= 10 else 8 if k <= 24 else 6
+    labels, places = [names[i] for i in shown], [i + 0.5 for i in shown]
+    angle, end = (45, "right") if _steep(names) else (0, "center")
+    axes.set_xticks(places, labels, fontsize=size, rotation=angle, ha=end, rotation_mode="anchor")
+    axes.set_yticks(places, labels, fontsize=size)
+    axes.tick_params(length=0)
+    axes.set_xlabel("predicted class", color=_GREY)
+    axes.set_ylabel("true class", color=_GREY)
+
+
+def _write_cells(axes: Axes, counts: npt.NDArray[np.int64], shares: Any) -> None:
+    k = len(counts)
+    size = 12 if k <= 3 else 9 if k <= 8 else 7
+    for (row, column), count in np.ndenumerate(counts):
+        share = shares[row, column]
+        if np.ma.is_masked(share):
+            continue
+        text = f"{count:,}\n{100 * share:.0f} %" if count else "0"
+        # White where it stands out more than ink does.
+        colour = "white" if share > 0.65 else _INK if count else "#B0B0B0"
+        look: Any = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
+        axes.text(column + 0.5, row + 0.5, text, **look)
+
+
+def _finish_roc(axes: Axes, areas: list[float], lines: list[Line2D], names: list[str]) -> None:
+    if not areas:
+        axes.set_title("Area under the ROC curve unknown\nall photos are of one class")
+    elif len(names) == 2:
+        axes.set_title(f"Area under the ROC curve {areas[0]:.3f}\nof {names[1]}")
+    else:
+        mean = sum(areas) / len(areas)
+        axes.set_title(
+            f"Area under the ROC curve {mean:.3f}\nmean of {len(areas)}, each against the rest"
+        )
+        heading = "area  class" + (" (the five lowest)" if len(areas) > len(_CURVES) else "")
+        axes.legend(handles=lines[::-1], loc="lower right", title=heading, alignment="left")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate")
+    axes.grid()
+
+
+def _mark_stages(axes: Axes, starts: Sequence[int], stages: Sequence[object]) -> None:
+    for start, end in zip(starts, [*starts[1:], len(stages)], strict=True):
+        if start:
+            axes.axvline(start + 0.5, color=_GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+        # A narrower stage has no room for its name.
+        if (end - start) / len(stages) > 0.12:
+            look: Any = {"textcoords": "offset points", "color": _GREY, "size": 8}
+            foot, above = (start + 0.5, 1.0), axes.get_xaxis_transform()
+            axes.annotate(f"stage {stages[start]}", foot, (3, 3), xycoords=above, **look)

@@ -1,0 +1,1 @@
+"""A recipe and photos in, a run with its bundle out."""
