@@ -177,14 +177,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder exists, or the place cannot be written.
     """
-    check_free(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name[:80]}-", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(
-            f"{folder.parent} cannot be written ({error.strerror}); choose another place with --out"
-        ) from None
+    partial = _partial_beside(folder)
     try:
         yield partial
         mask = os.umask(0)
@@ -200,6 +193,26 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def check_writable(folder: Path) -> None:
+    """Fail now rather than after the work: try what `whole_folder` will do.
+
+    Raises:
+        OutputError: the folder exists, or the place cannot be written.
+    """
+    _partial_beside(folder).rmdir()
+
+
+def _partial_beside(folder: Path) -> Path:
+    check_free(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name[:80]}-", dir=folder.parent))
+    except OSError as error:
+        raise OutputError(
+            f"{folder.parent} cannot be written ({error.strerror}); choose another place with --out"
+        ) from None
 
 
 def check_free(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pawprint.errors import MissingExtra
+from pawprint.errors import PawprintError
 from pawprint.parallel import cores
 
 Precision = Literal["float32", "bfloat16"]
@@ -58,8 +58,8 @@ class Network:
         try:
             import openvino
         except ImportError as error:
-            raise MissingExtra(
-                f"OpenVINO cannot be imported ({error}); install it: pip install openvino"
+            raise PawprintError(
+                f"OpenVINO cannot be imported ({error}); install it with pip install openvino"
             ) from None
         model = openvino.Core().read_model(onnx)
         wanted = [model.output(name) for name in outputs]

@@ -84,4 +84,16 @@ class OutputError(PawprintError):
 
 
 class MissingExtra(PawprintError):
-    """A part of pawprint that this command needs is not installed."""
+    """A part of pawprint that this command needs is not installed.
+
+    Args:
+        need: what cannot be done without it.
+        package: what is not installed.
+        extra: of pawprint, that brings it.
+    """
+
+    def __init__(self, need: str, package: object, extra: str) -> None:
+        super().__init__(
+            f"{need} needs {package}, which is not installed; install it with "
+            f"pip install 'pawprint[{extra}]'"
+        )

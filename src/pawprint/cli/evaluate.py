@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run or a bundle.")],
-    source: Annotated[str, typer.Argument(help="Labelled photos: a folder or archive of classes.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run or a bundle.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="Labelled photos: a folder or archive of classes."),
+    ],
     split: Annotated[
         Optional[str],  # noqa: UP045 - typer reads this at run time
         typer.Option(

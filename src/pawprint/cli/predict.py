@@ -20,7 +20,7 @@ SOME_UNREADABLE = 3
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A run or a bundle.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run or a bundle.")],
     photos: Annotated[
         list[str],
         typer.Argument(

@@ -9,7 +9,9 @@ import typer
 
 
 def samples(
-    folder: Annotated[Path, typer.Argument(help="Where to; must be empty or not exist.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to; must be empty or not exist.")
+    ],
     photos: Annotated[int, typer.Option(min=2, help="How many to draw.")] = 400,
     seed: Annotated[int, typer.Option(help="Another seed draws other faces.")] = 0,
     faults: Annotated[

@@ -15,7 +15,8 @@ _SHOWN = 5
 
 def train(
     source: Annotated[
-        str, typer.Argument(help="A folder of class folders, or a zip or tar of one.")
+        str,
+        typer.Argument(metavar="SOURCE", help="A folder of class folders, or a zip or tar of one."),
     ],
     out: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads this at run time
@@ -87,8 +88,11 @@ def _summary(run: Run) -> str:
                 f"{name:<12} {found.accuracy:.2%} right on {found.count:,} photos "
                 f"({found.confidence:.0%} interval {low:.2%} to {high:.2%})"
             )
+    tried = run.record["bundle"]
+    same = tried["photos"] - tried["labels_differing"]
     lines += [
-        f"time         {sum(run.record['seconds'].values()):.1f} s",
+        f"model        answers as measured on {same} of {tried['photos']} photos tried",
+        f"time         {run.record['seconds']['total']:.1f} s",
         f"run          {run.path}",
         "",
         "next",

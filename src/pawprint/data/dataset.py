@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +17,7 @@ from pathlib import Path
 from pawprint.data import split
 from pawprint.data.sources import Source, SourcePhoto
 from pawprint.errors import EmptyPhoto, PhotoError, SourceError
+from pawprint.parallel import map_chunks
 from pawprint.progress import SILENT, Progress
 
 _READ_TOGETHER = 128  # photos a task, so that handing tasks out costs little
@@ -128,7 +127,7 @@ def read_all(
 
     Args:
         source: an open source.
-        workers: threads; by default as many as processors.
+        workers: threads; by default one more than cores.
         progress: where to show how it goes.
 
     Returns:
@@ -147,112 +146,115 @@ def read_all(
                 bad.append(Fault(photo.path, error.reason))
         return good, bad
 
-    photos = source.photos
-    parts = [photos[i : i + _READ_TOGETHER] for i in range(0, len(photos), _READ_TOGETHER)]
     reads: list[Read] = []
     faults: list[Fault] = []
-    with (
-        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
-        progress.step("Reading photos", len(photos)) as advance,
-    ):
-        try:
-            for part, (good, bad) in zip(parts, pool.map(read_some, parts), strict=True):
-                reads += good
-                faults += bad
-                advance(len(part))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with progress.step("Reading photos", len(source.photos)) as advance:
+        for good, bad in map_chunks(read_some, source.photos, size=_READ_TOGETHER, workers=workers):
+            reads += good
+            faults += bad
+            advance(len(good) + len(bad))
     return reads, faults
 
 
-def build(
-    name: str,
-    reads: Sequence[Read],
-    sizes: dict[str, tuple[int, int]],
-    faults: Iterable[Fault],
-    *,
-    fraction: float = 0.2,
-    seed: int = 0,
-) -> Dataset:
-    """Put together what was read and decoded, and split it.
+def assign_sides(
+    name: str, reads: Sequence[Read], *, fraction: float = 0.2, seed: int = 0
+) -> tuple[list[Read], list[Fault]]:
+    """Settle for every photo whether it trains or judges.
 
     Sides that the source gives are kept. Where it gives no validation photos, they are drawn from
-    the training photos. Bytes that stand on two given sides stay in validation or test only.
+    the training photos. Bytes that stand on two given sides stay on the side that judges.
 
     Args:
         name: of the source.
-        reads: every photo that was read.
-        sizes: by content hash, the upright (width, height) of each photo that could be decoded.
-        faults: what was found wrong so far.
+        reads: the photos, with their content hashes.
         fraction: the part of each class to hold out.
         seed: of the draw.
 
     Returns:
-        The dataset.
+        The photos, each with a side as its `split`; and a fault for each copy that was taken out.
 
     Raises:
         SourceError: fewer than two classes are left, or a class is missing on a side.
     """
-    photos = [
-        Photo(
-            read.photo.path,
-            read.photo.label,
-            read.photo.split or split.TRAIN,
-            read.sha256,
-            read.bytes,
-            *sizes[read.sha256],
-        )
-        for read in reads
-        if read.sha256 in sizes
-    ]
-    classes = sorted({photo.label for photo in photos})
+    sided = [_on(read, read.photo.split or split.TRAIN) for read in reads]
+    classes = sorted({read.photo.label for read in sided})
     if len(classes) < 2:
         raise SourceError(
             f"{name}: photos of {len(classes)} class(es) can be read "
             f"({', '.join(classes) or 'none'}); at least 2 classes are needed, each a folder of "
             "photos that open in an image viewer"
         )
-    photos, copies = _without_leaks(photos)
-    if not any(photo.split == split.VALIDATION for photo in photos):
-        photos = _draw_validation(photos, fraction, seed)
+    sided, copies = _without_leaks(sided)
+    if not any(read.photo.split == split.VALIDATION for read in sided):
+        sided = _draw_validation(sided, fraction, seed)
     for side in (split.TRAIN, split.VALIDATION):
-        missing = set(classes) - {photo.label for photo in photos if photo.split == side}
+        missing = set(classes) - {r.photo.label for r in sided if r.photo.split == side}
         if missing:
             raise SourceError(
                 f"{name}: no readable {side} photo of {', '.join(sorted(missing))}; every class "
                 f"needs at least one: add some, or leave the {side} folder out"
             )
-    return Dataset(name, tuple(photos), (*faults, *copies))
+    return sided, copies
 
 
-def _without_leaks(photos: list[Photo]) -> tuple[list[Photo], list[Fault]]:
+def build(
+    name: str,
+    reads: Sequence[Read],
+    sizes: Mapping[str, tuple[int, int]],
+    faults: Iterable[Fault],
+) -> Dataset:
+    """Put together what was read, decoded and split.
+
+    Args:
+        name: of the source.
+        reads: the photos, each with its side.
+        sizes: by content hash, the upright (width, height) of every photo.
+        faults: what was left out.
+    """
+    photos = (
+        Photo(
+            read.photo.path,
+            read.photo.label,
+            str(read.photo.split),
+            read.sha256,
+            read.bytes,
+            *sizes[read.sha256],
+        )
+        for read in reads
+    )
+    return Dataset(name, tuple(photos), tuple(faults))
+
+
+def _on(read: Read, side: str) -> Read:
+    return replace(read, photo=replace(read.photo, split=side))
+
+
+def _without_leaks(reads: list[Read]) -> tuple[list[Read], list[Fault]]:
     """Keep bytes that stand on two sides only where they judge the model."""
-    order = (split.TEST, split.VALIDATION, split.TRAIN)
-    kept_in: dict[str, Photo] = {}
-    for side in order:
-        for photo in photos:
-            if photo.split == side:
-                kept_in.setdefault(photo.sha256, photo)
+    kept_in: dict[str, SourcePhoto] = {}
+    for side in (split.TEST, split.VALIDATION, split.TRAIN):
+        for read in reads:
+            if read.photo.split == side:
+                kept_in.setdefault(read.sha256, read.photo)
     kept, faults = [], []
-    for photo in photos:
-        first = kept_in[photo.sha256]
-        if first.split == photo.split:
-            kept.append(photo)
+    for read in reads:
+        first = kept_in[read.sha256]
+        if first.split == read.photo.split:
+            kept.append(read)
         else:
-            reason = f"same bytes as {first.path} in {first.split}; left out of {photo.split}"
-            faults.append(Fault(photo.path, reason))
+            reason = f"same bytes as {first.path} in {first.split}; left out of {read.photo.split}"
+            faults.append(Fault(read.photo.path, reason))
     return kept, faults
 
 
-def _draw_validation(photos: list[Photo], fraction: float, seed: int) -> list[Photo]:
-    rows = [row for row, photo in enumerate(photos) if photo.split == split.TRAIN]
-    labels = [photos[row].label for row in rows]
-    hashes = [photos[row].sha256 for row in rows]
+def _draw_validation(reads: list[Read], fraction: float, seed: int) -> list[Read]:
+    rows = [row for row, read in enumerate(reads) if read.photo.split == split.TRAIN]
+    labels = [reads[row].photo.label for row in rows]
+    hashes = [reads[row].sha256 for row in rows]
     drawn = split.assign(labels, hashes, fraction=fraction, seed=seed)
-    result = list(photos)
+    result = list(reads)
     for row, side in zip(rows, drawn, strict=True):
-        result[row] = replace(photos[row], split=side)
+        result[row] = _on(reads[row], side)
     return result
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +96,10 @@ def build(
 
     if found is None and weights != "random":
         try:
-            network = make("imagenet")
+            with contextlib.redirect_stdout(sys.stderr):  # where Keras shows the download
+                network = make("imagenet")
         except Exception as error:  # urllib, ssl, HTTP, a proxy's page in place of the file ...
+            print(file=sys.stderr)  # ends Keras' line
             raise _unavailable(size, alpha, f"the download failed ({error})") from None
     else:
         network = make(None)

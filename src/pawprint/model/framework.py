@@ -25,10 +25,7 @@ def load_keras() -> Any:
         with _quiet_stderr():
             import keras
     except ImportError as error:
-        raise MissingExtra(
-            f"training needs Keras and TensorFlow, and {error.name or error} is not installed; "
-            "install them: pip install 'pawprint[train]'"
-        ) from None
+        raise MissingExtra("training", error.name or error, "train") from None
     return keras
 
 

@@ -11,12 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-from pawprint.errors import RecipeError
+from pawprint.errors import MissingExtra, RecipeError
 from pawprint.model.backbones import Backbone
+
+try:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+except ImportError:
+    raise MissingExtra("training", "onnx", "train") from None
 
 OPSET = 17
 IR_VERSION = 8  # what runtimes of the last three years read

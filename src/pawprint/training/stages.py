@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pawprint.data.dataset import Dataset
 from pawprint.data.split import TRAIN, VALIDATION
+from pawprint.evaluation.metrics import Figures, figures
 from pawprint.model import head
 from pawprint.model.backbones import Backbone
 from pawprint.model.feature_store import FeatureStore
@@ -23,6 +24,9 @@ from pawprint.training.recipe import HeadStage, WholeStage
 _PREDICT = 256  # photos a batch when only predicting
 
 
+Stores = Mapping[str, FeatureStore]  # by side
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What a stage gives.
@@ -30,18 +34,18 @@ class Fitted:
     Args:
         head: the top layer; what is below it was trained in place, or not at all.
         history: a row an epoch: stage, epoch, loss, accuracy, val_loss, val_accuracy.
-        predict: content hashes of photos in the store to probabilities (n, classes).
+        predict: a store and content hashes of photos in it to probabilities (n, classes).
     """
 
     head: Head
     history: list[dict[str, float]]
-    predict: Callable[[Sequence[str]], NDArray[np.float64]]
+    predict: Callable[[FeatureStore, Sequence[str]], NDArray[np.float64]]
 
 
 def fit(
     stage: HeadStage | WholeStage,
     dataset: Dataset,
-    store: FeatureStore,
+    stores: Stores,
     backbone: Backbone,
     *,
     seed: int,
@@ -52,7 +56,7 @@ def fit(
     Args:
         stage: what trains, and how.
         dataset: the photos, split.
-        store: the features of all of them, from the stage's prefix.
+        stores: for each side, the features of its photos, from the stage's prefix.
         backbone: the network; its weights change where the stage trains them.
         seed: of everything drawn at random.
         progress: where to show how it goes.
@@ -62,10 +66,36 @@ def fit(
     """
     if isinstance(stage, HeadStage):
         with progress.step("Fitting the head", 1) as advance:
-            fitted = _fit_head(dataset, store, seed)
+            fitted = _fit_head(dataset, stores[TRAIN], seed)
             advance(1)
         return fitted
-    return _fit_whole(stage, dataset, store, backbone, seed, progress)
+    return _fit_whole(stage, dataset, stores, backbone, seed, progress)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How a fitted stage does on one side of the dataset.
+
+    Args:
+        rows: the numbers of the photos, n of them.
+        truth: int, shape (n,), their classes.
+        probabilities: float64, shape (n, classes).
+        figures: what follows from these.
+    """
+
+    rows: list[int]
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    figures: Figures
+
+
+def judge(dataset: Dataset, side: str, store: FeatureStore, fitted: Fitted) -> Judged:
+    """Predict the photos of one side and compare with their labels."""
+    rows = dataset.rows(side)
+    number = {label: index for index, label in enumerate(dataset.classes)}
+    truth = np.array([number[dataset.photos[row].label] for row in rows], dtype=np.int64)
+    probabilities = fitted.predict(store, [dataset.photos[row].sha256 for row in rows])
+    return Judged(rows, truth, probabilities, figures(truth, probabilities, dataset.classes))
 
 
 def _side(dataset: Dataset, side: str, seed: int) -> tuple[list[str], NDArray[np.int64]]:
@@ -80,13 +110,17 @@ def _side(dataset: Dataset, side: str, seed: int) -> tuple[list[str], NDArray[np
 def _fit_head(dataset: Dataset, store: FeatureStore, seed: int) -> Fitted:
     hashes, labels = _side(dataset, TRAIN, seed)
     fitted = head.fit(store.take(hashes), labels, seed=seed)
-    return Fitted(fitted, [], lambda asked: fitted.probabilities(store.take(asked)))
+
+    def predict(store: FeatureStore, asked: Sequence[str]) -> NDArray[np.float64]:
+        return fitted.probabilities(store.take(asked))
+
+    return Fitted(fitted, [], predict)
 
 
 def _fit_whole(
     stage: WholeStage,
     dataset: Dataset,
-    store: FeatureStore,
+    stores: Stores,
     backbone: Backbone,
     seed: int,
     progress: Progress,
@@ -97,8 +131,8 @@ def _fit_whole(
     model = keras_classifier(backbone, classes)
     hashes, labels = _side(dataset, TRAIN, seed)
     judged, truth = _side(dataset, VALIDATION, seed)
-    batches = _batches(hashes, labels, store, stage, seed)
-    judge_batches = _batches(judged, truth, store, stage, None)
+    batches = _batches(hashes, labels, stores[TRAIN], stage, seed)
+    judge_batches = _batches(judged, truth, stores[VALIDATION], stage, None)
     loss = "binary_crossentropy" if classes == 2 else "sparse_categorical_crossentropy"
     model.compile(_adam(stage, len(batches)), loss, metrics=["accuracy"])
     with progress.step("Training all layers", stage.epochs * len(batches)) as advance:
@@ -115,7 +149,7 @@ def _fit_whole(
         for epoch in range(stage.epochs)
     ]
 
-    def predict(asked: Sequence[str]) -> NDArray[np.float64]:
+    def predict(store: FeatureStore, asked: Sequence[str]) -> NDArray[np.float64]:
         parts = [asked[i : i + _PREDICT] for i in range(0, len(asked), _PREDICT)]
         return np.vstack([keras_probabilities(model, store.take(p, "uint8")) for p in parts])
 
