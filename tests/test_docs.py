@@ -14,16 +14,14 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_readme_shows_every_source_file() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    tree = re.search(r"```\nsrc/pawprint/\n(.*?)```", text, re.DOTALL)
+    tree = re.search(r"```\nsrc/pawprint/\n(.*?)\nbenchmarks/", text, re.DOTALL)
     assert tree
-    shown, folder = set(), ""
+    shown, folders = set(), [""]
     for line in tree[1].splitlines():
-        name = line.split()[0]
-        depth = (len(line) - len(line.lstrip())) // 2
-        if name.endswith("/"):
-            folder = name
-        else:
-            shown.add((folder if depth == 2 else "") + name)
+        name, depth = line.split()[0], (len(line) - len(line.lstrip())) // 2
+        folders = [*folders[:depth], folders[depth - 1] + name]
+        if not name.endswith("/"):
+            shown.add(folders[depth])
     package = ROOT / "src" / "pawprint"
     files = {
         path.relative_to(package).as_posix()
