@@ -19,6 +19,8 @@ from pawprint.parallel import cores
 
 Precision = Literal["float32", "bfloat16"]
 
+_FIRST_CALL = threading.Lock()
+
 
 def available() -> bool:
     """Whether the engine can be imported."""
@@ -74,6 +76,10 @@ class Network:
             },
         )
         self._requests = threading.local()
+        # OpenVINO's Python binding sets itself up in its first call, and two threads that make it
+        # at the same time wait for each other for ever.
+        with _FIRST_CALL:
+            self(np.zeros(self._compiled.input(0).shape[1:], np.uint8))
 
     def shape(self, output: int = 0) -> tuple[int, ...]:
         """The shape of one photo's output, without the leading 1."""

@@ -17,8 +17,8 @@ Advance = Callable[[int], None]
 class Progress(Protocol):
     """Something that shows how a long step goes."""
 
-    def step(self, what: str, total: int) -> contextlib.AbstractContextManager[Advance]:
-        """Open a step of `total` units; the function given back reports units done."""
+    def step(self, what: str, total: int | None) -> contextlib.AbstractContextManager[Advance]:
+        """Open a step of `total` units, or of unknown length; the function reports units done."""
         ...
 
     def say(self, message: str) -> None:
@@ -34,7 +34,7 @@ class Silent:
     """
 
     @contextlib.contextmanager
-    def step(self, what: str, total: int) -> Iterator[Advance]:
+    def step(self, what: str, total: int | None) -> Iterator[Advance]:
         """Show nothing."""
         yield lambda done: None
 
@@ -51,30 +51,37 @@ class Terminal:
         self._console = Console(stderr=True)
 
     @contextlib.contextmanager
-    def step(self, what: str, total: int) -> Iterator[Advance]:
+    def step(self, what: str, total: int | None) -> Iterator[Advance]:
         """Show a bar until the step ends."""
         if not sys.stderr.isatty():
             yield lambda done: None
             return
         from rich import progress
 
-        bar = progress.Progress(
+        columns: list[progress.ProgressColumn] = [
             progress.TextColumn("{task.description:<20}"),
             progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[rate]}", style="progress.data.speed"),
-            progress.TimeRemainingColumn(elapsed_when_finished=True),
-            console=self._console,
-        )
-        with bar:
+        ]
+        if total is None:
+            columns.append(progress.TimeElapsedColumn())
+        else:
+            columns += [
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[rate]}", style="progress.data.speed"),
+                progress.TimeRemainingColumn(elapsed_when_finished=True),
+            ]
+        with progress.Progress(*columns, console=self._console) as bar:
             task = bar.add_task(what, total=total, rate="")
 
             def advance(done: int) -> None:
                 bar.advance(task, done)
-                speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-                bar.update(task, rate=f"{speed:,.0f}/s" if speed else "")
+                elapsed = bar.tasks[0].elapsed
+                if elapsed:
+                    bar.update(task, rate=f"{bar.tasks[0].completed / elapsed:,.0f}/s")
 
             yield advance
+            if total is None:
+                bar.update(task, total=1, completed=1)
 
     def say(self, message: str) -> None:
         """Print one line."""

@@ -69,14 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except typer.Exit as end:
         code = end.exit_code
     except KeyboardInterrupt:
-        if debug:
-            raise
-        _fail("interrupted; nothing is half-written, and the same command goes on from here")
         code = INTERRUPTED
     except Exception as error:
         if debug:
             raise
         code = _explain(error)
+    if code == INTERRUPTED:  # typer, too, turns Ctrl-C into this
+        _fail("interrupted; nothing is half-written, and the same command goes on from here")
     sys.exit(code or 0)
 
 

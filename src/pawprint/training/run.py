@@ -113,9 +113,8 @@ def train(
                 for side in (VALIDATION, TEST)
                 if dataset.rows(side)
             }
-        with progress.step("Writing the run", 1) as advance:
+        with progress.step("Writing the run", None):
             record = write_run(folder, opened, chosen, dataset, backbone, fitted, judged, clock)
-            advance(1)
     test = judged[TEST].figures if TEST in judged else None
     return Run(folder, judged[VALIDATION].figures, test, record, dataset.faults)
 
@@ -147,7 +146,7 @@ def _look(
     clock: Clock,
 ) -> tuple[Dataset, Stores, Backbone]:
     """Look at every photo: what it contains, which side it is on, its features."""
-    with clock.part("loading the network"):
+    with clock.part("loading the network"), progress.step("Loading the network", None):
         backbone = backbones.build(
             recipe.backbone.name,
             size=recipe.data.size,

@@ -65,10 +65,8 @@ def fit(
         The head and what it predicts.
     """
     if isinstance(stage, HeadStage):
-        with progress.step("Fitting the head", 1) as advance:
-            fitted = _fit_head(dataset, stores[TRAIN], seed)
-            advance(1)
-        return fitted
+        with progress.step("Fitting the head", None):
+            return _fit_head(dataset, stores[TRAIN], seed)
     return _fit_whole(stage, dataset, stores, backbone, seed, progress)
 
 
