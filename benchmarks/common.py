@@ -6,11 +6,9 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
 from collections import defaultdict
@@ -26,12 +24,16 @@ SHARED = Path(os.environ.get("PAWPRINT_SHARED") or REPOSITORY.parent / "shared")
 PYTHON = sys.executable
 PAWPRINT = Path(PYTHON).with_name("pawprint")
 
-_PACKAGES = "pawprint keras tensorflow openvino onnxruntime scikit-learn numpy pillow".split()
-_SAMPLE_EVERY = 0.05  # seconds
-_MB = 1_000_000
-
-
-# What is measured on
+_PACKAGES = (
+    "pawprint",
+    "keras",
+    "tensorflow",
+    "openvino",
+    "onnxruntime",
+    "scikit-learn",
+    "numpy",
+    "pillow",
+)
 
 
 def shared(name: str) -> Path:
@@ -97,112 +99,6 @@ def write_folder(
     return target
 
 
-# How it is measured
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a whole process took.
-
-    Args:
-        seconds: from its start to its end.
-        cpu: seconds on all cores together, children included.
-        peak_mb: the largest resident memory of any one process of the tree, from the kernel.
-        tree_mb: the largest sum over the tree, sampled; 0 where it was not.
-        lines: what it printed.
-    """
-
-    seconds: float
-    cpu: float
-    peak_mb: float
-    tree_mb: float
-    lines: list[str]
-
-
-def measure(
-    command: Sequence[str | Path],
-    *,
-    cache: Path | None = None,
-    sample: bool = False,
-    until: str | None = None,
-) -> Measured:
-    """Run a command as a process of its own and measure all of it.
-
-    Args:
-        command: the program and its arguments.
-        cache: pawprint's, if not the workplace's.
-        sample: also sum up the memory of its process tree, every 50 ms.
-        until: end it at the first line it prints that contains this.
-
-    Linux reports a new process's peak memory as no less than that of the process that started it,
-    so a script that measures memory must itself stay small: import nothing large before.
-    """
-    surroundings = os.environ | ({"PAWPRINT_CACHE": str(cache)} if cache else {})
-    with tempfile.TemporaryFile("w+") as errors:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=surroundings,
-        )
-        sampler = _Sampler(process.pid) if sample else None
-        assert process.stdout is not None
-        lines, ended = [], False
-        with process.stdout:
-            for line in process.stdout:
-                lines.append(line.rstrip("\n"))
-                if until is not None and until in line:
-                    process.terminate()
-                    ended = True
-                    break
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        tree = sampler.stop() if sampler else 0
-        if process.returncode != 0 and not ended:
-            errors.seek(0)
-            sys.exit(f"{_spelled(command)} failed:\n{errors.read()[-2000:]}")
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert usage.ru_maxrss > own, "the benchmark itself is larger than what it measures"
-    peak = usage.ru_maxrss * 1024 / _MB
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, peak, tree / _MB, lines)
-
-
-class _Sampler:
-    """Watches a process tree from a thread."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid, self._most, self._done = pid, 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> int:
-        self._done.set()
-        self._thread.join()
-        return self._most
-
-    def _watch(self) -> None:
-        while not self._done.wait(_SAMPLE_EVERY):
-            self._most = max(self._most, _tree_bytes(self._pid))
-
-
-def _tree_bytes(pid: int) -> int:
-    """Resident bytes of a process and all below it; 0 for one that has gone."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        below = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
-    except (OSError, IndexError, ValueError):
-        return 0
-    children = [int(child) for text in below for child in text.split()]
-    return pages * resource.getpagesize() + sum(_tree_bytes(child) for child in children)
-
-
-# What is said of it
-
-
 def options(description: str | None) -> argparse.ArgumentParser:
     """A parser that shows the script's docstring."""
     return argparse.ArgumentParser(
@@ -219,6 +115,7 @@ def say(text: str) -> None:
 class Table:
     """Rows of a benchmark's figures, each with its target where it has one."""
 
+    last: str = "target"
     rows: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add(self, what: str, found: str, target: str = "", met: bool | None = None) -> None:
@@ -229,14 +126,14 @@ class Table:
 
 def finish(name: str, table: Table, results: dict[str, Any]) -> None:
     """Print the table, what it was measured on, and everything as one line of JSON."""
-    rows = [("what", "found", "target"), *table.rows]
+    rows = [("what", "found", table.last), *table.rows]
     wide, found = (max(len(row[column]) for row in rows) for column in (0, 1))
     print()
     for row in rows:
         print(f"{row[0]:<{wide}}  {row[1]:<{found}}  {row[2]}".rstrip())
     machine = hardware()
     print(f"\n{machine['line']}")
-    command = _spelled(["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = spelled(["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]])
     print(json.dumps({"benchmark": name, "command": command, **machine, "results": results}))
 
 
@@ -270,5 +167,6 @@ def _value(file: str, name: str, mark: str) -> str:
     return next((value.strip() for key, _, value in lines if key.strip() == name), "")
 
 
-def _spelled(command: Sequence[str | Path]) -> str:
+def spelled(command: Sequence[str | Path]) -> str:
+    """A command as it is typed."""
     return " ".join(map(str, command))

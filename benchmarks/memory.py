@@ -7,10 +7,12 @@ process, files it has mapped included; the other is the sum over its process tre
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import common
-from common import PAWPRINT, measure, members, say, shared, workplace
+from common import PAWPRINT, members, say, shared, workplace
+from processes import measure
 
 ARCHIVE = "data/cats_vs_dogs_16k.zip"
 MOST_MB = 1500
@@ -28,7 +30,7 @@ def main() -> None:
     with workplace() as place:
         for count in (chosen.photos // 4, chosen.photos // 2, chosen.photos):
             part = common.write_zip(archive, members(archive, count), place / f"{count}.zip")
-            command = [PAWPRINT, "train", part, "--out", place / f"run-{count}"]
+            command: list[str | Path] = [PAWPRINT, "train", part, "--out", place / f"run-{count}"]
             took = measure(command, cache=place / f"cache-{count}", sample=True)
             say(f"{count:,} photos: {took.peak_mb:,.0f} MB, {took.seconds:.1f} s")
             found.append(

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import common
-from common import PAWPRINT, Measured, measure, members, say, shared, workplace
+from common import PAWPRINT, members, say, shared, workplace
+from processes import Measured, measure
 
 TRAINING, PHOTOS = "data/cats_vs_dogs_16k.zip", "data/pets_fullsize.zip"
 PEER = Path(__file__).with_name("peers") / "keras_predict.py"
@@ -50,7 +51,7 @@ def train(place: Path, photos: int) -> Path:
 
 
 def _one_photo(run: Path, photo: Path, repeats: int) -> list[Measured]:
-    command = [PAWPRINT, "predict", run, photo]
+    command: list[str | Path] = [PAWPRINT, "predict", run, photo]
     measure(command)
     found = [measure(command) for _ in range(repeats)]
     say(f"one photo: {statistics.median(one.seconds for one in found):.3f} s")

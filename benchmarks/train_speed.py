@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import common
-from common import PAWPRINT, Measured, measure, members, say, shared, workplace
+from common import PAWPRINT, members, say, shared, workplace
+from processes import Measured, measure
 
 ARCHIVE = "data/cats_vs_dogs_16k.zip"
 WEIGHTS = "keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
@@ -58,8 +59,8 @@ def _pawprint(archive: Path, place: Path, cache: str, number: int) -> dict[str, 
 
 def _keras(unpacked: Path, epochs: int) -> dict[str, Any]:
     script, weights = shared("bench/plain_keras_baseline.py"), shared(WEIGHTS)
-    command = [common.PYTHON, script, unpacked, "s000", "--epochs1", str(epochs)]
-    found = measure([*command, "--weights", weights], until='"stage1_s"')
+    command: list[str | Path] = [common.PYTHON, script, unpacked, "s000", "--weights", weights]
+    found = measure([*command, "--epochs1", str(epochs)], until='"stage1_s"', limit=3600)
     told = json.loads(found.lines[-1])
     say(f"Keras, stage 1: {told['stage1_s']:.1f} s, whole process {found.seconds:.1f} s")
     return {**_figures(found), **told}

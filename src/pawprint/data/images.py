@@ -111,7 +111,8 @@ def _open(data: bytes, name: str, near: int | None) -> tuple[Image.Image, tuple[
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()
         if near is not None:
             picture.draft("RGB", (2 * near, 2 * near))
-        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # rows and columns exchanged
+        # Rows and columns are exchanged; of a TIFF, Pillow gives the size already turned.
+        turned = picture.format != "TIFF" and picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         upright = ImageOps.exif_transpose(picture)
         rgb = _to_rgb(upright)
     except Exception as fault:  # as above: whatever a decoder raises, the photo is not usable
@@ -150,7 +151,7 @@ def _what_instead(data: bytes) -> str:
     head = data[:64].lstrip()
     tell: tuple[tuple[Callable[[], bool], str], ...] = (
         (lambda: data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"hev", b"mif"), "a HEIC photo"),
-        (lambda: head[:5].lower() in (b"<?xml", b"<svg "), "an SVG or XML text"),
+        (lambda: head[:5].lower().startswith((b"<?xml", b"<svg")), "an SVG or XML text"),
         (lambda: head[:5].lower() in (b"<html", b"<!doc"), "a web page"),
         (lambda: data[:4] == b"%PDF", "a PDF"),
         (lambda: data[:4] == b"PK\x03\x04", "a zip archive"),

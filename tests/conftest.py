@@ -1,0 +1,201 @@
+"""What the tests share: a cache of their own, drawn photos, and a few trained runs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pawprint
+from pawprint.progress import Advance
+from pawprint.testing import drawn_photos, write_tiny_recipe
+from pawprint.training.run import Run
+
+NOBODY = 65534
+TINTS = {"blue": (0.4, 0.5, 1.0), "green": (0.4, 1.0, 0.4), "red": (1.0, 0.4, 0.4)}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Keras 3 use NumPy 2 in the way that NumPy 2 remarks on."""
+    remark = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    config.addinivalue_line("filterwarnings", remark)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A feature cache for this session, so that no test meets the user's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAWPRINT_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real photos and weights that development machines have."""
+    named = os.environ.get("PAWPRINT_SHARED")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"{folder} has no photos; name their folder in PAWPRINT_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 drawn cats and dogs with faults planted among them."""
+    return drawn_photos(tmp_path_factory.mktemp("drawn") / "photos", 48, faults=True)
+
+
+@pytest.fixture(scope="session")
+def tinted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes, 12 photos each, that a network with random weights can tell apart."""
+    folder = tmp_path_factory.mktemp("tinted")
+    drawn = sorted(drawn_photos(folder / "drawn", 36).glob("*/*.jpg"))
+    for number, (name, tint) in enumerate(TINTS.items()):
+        (folder / "photos" / name).mkdir(parents=True)
+        for path in drawn[number::3]:
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture) * tint
+            Image.fromarray(pixels.astype(np.uint8)).save(
+                folder / "photos" / name / f"{path.stem}.png"
+            )
+    return folder / "photos"
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny recipe as a file."""
+    return write_tiny_recipe(tmp_path_factory.mktemp("recipe") / "tiny.toml")
+
+
+@pytest.fixture(scope="session")
+def run(photos: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on the drawn photos; two classes. Not to be changed."""
+    return pawprint.train(photos, recipe=recipe, out=tmp_path_factory.mktemp("runs") / "two")
+
+
+@pytest.fixture(scope="session")
+def run_of_three(tinted: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on the tinted photos; three classes. Not to be changed."""
+    return pawprint.train(tinted, recipe=recipe, out=tmp_path_factory.mktemp("runs") / "three")
+
+
+@pytest.fixture(scope="session")
+def classifier(run: Run) -> pawprint.Classifier:
+    """The classifier of two classes, loaded once."""
+    return pawprint.load(run.path)
+
+
+@pytest.fixture
+def own_bundle(run: Run, tmp_path: Path) -> Path:
+    """A copy of the bundle of two classes, to be changed at will."""
+    return Path(shutil.copytree(run.model, tmp_path / "bundle"))
+
+
+@dataclass
+class Listener:
+    """Progress that remembers what it was told."""
+
+    said: list[str] = field(default_factory=list)
+    steps: dict[str, int] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def step(self, what: str, total: int) -> Iterator[Advance]:
+        """Note how many units each step announced."""
+        self.steps[what] = self.steps.get(what, 0) + total
+        yield lambda done: None
+
+    def say(self, message: str) -> None:
+        """Note the message."""
+        self.said.append(message)
+
+
+@pytest.fixture
+def listener() -> Listener:
+    """Progress that remembers what it was told."""
+    return Listener()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ran]:
+    """Run the command line within this process."""
+    from pawprint.cli import main
+
+    def run_cli(*arguments: object, stdin: str = "") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Ran(int(end.value.code or 0), said.out, said.err)
+
+    return run_cli
+
+
+COMMAND = (sys.executable, "-c", "from pawprint.cli import main; main()")
+
+
+@pytest.fixture
+def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Run the command line in a process of its own; its output comes back as bytes."""
+
+    def start(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
+        command = [*COMMAND, *(os.fspath(a) if isinstance(a, Path) else str(a) for a in arguments)]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+    return start
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A folder that any user can reach, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="pawprint-test-"))
+    folder.chmod(0o755)
+    yield folder
+    for inner in folder.rglob("*"):
+        if inner.is_dir() and not inner.is_symlink():
+            inner.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def unprivileged(
+    process: Callable[..., subprocess.CompletedProcess[bytes]], open_place: Path
+) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Run the command line as a user whom permissions bind, with a cache that it can write."""
+    cache = open_place / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    environment = {**os.environ, "PAWPRINT_CACHE": str(cache), "HOME": str(cache)}
+    options: dict[str, object] = {"env": environment}
+    if os.geteuid() == 0:
+        options |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    if process("--version", **options).returncode != 0:
+        pytest.skip("another user cannot run this Python")
+
+    def start(*arguments: object, **more: object) -> subprocess.CompletedProcess[bytes]:
+        return process(*arguments, **{**options, **more})
+
+    return start
