@@ -12,6 +12,7 @@ of each other, and a shard that was damaged is noticed, because its name no long
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -179,8 +180,9 @@ class FeatureStore:
             return None
         except (OSError, ValueError):
             pass
-        self._progress.say(f"{path} is damaged; removed, its features are computed again")
-        path.unlink(missing_ok=True)
+        self._progress.say(f"{path} is damaged and not used; its features are computed again")
+        with contextlib.suppress(OSError):  # where the cache is read only
+            path.unlink(missing_ok=True)
         return None
 
     def _write(self, shard: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from importlib import resources
@@ -156,7 +157,7 @@ def parse(values: dict[str, Any], name: str) -> Recipe:
 
 def _fault(fault: dict[str, Any]) -> str:
     # The stage's number and kind stand in the path; for one stage no user wrote them.
-    path = [part for part in fault["loc"] if part not in ("head", "all", 0)]
+    path = list(fault["loc"][:1] + fault["loc"][3:] if fault["loc"][0] == "stage" else fault["loc"])
     where = ".".join(path)
     if fault["type"] != "extra_forbidden":
         return f"{where}: {fault['msg']} (found {fault['input']!r})"
@@ -179,5 +180,4 @@ def _toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
