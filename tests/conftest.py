@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +17,12 @@ import pytest
 from PIL import Image
 
 import pawprint
+from pawprint.data.samples import Planted, write_samples
 from pawprint.progress import Advance
 from pawprint.testing import drawn_photos, write_tiny_recipe
 from pawprint.training.run import Run
 
-NOBODY = 65534
-TINTS = {"blue": (0.4, 0.5, 1.0), "green": (0.4, 1.0, 0.4), "red": (1.0, 0.4, 0.4)}
+TINTS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,21 +51,28 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 drawn cats and dogs with faults planted among them."""
-    return drawn_photos(tmp_path_factory.mktemp("drawn") / "photos", 48, faults=True)
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planted]]:
+    """48 drawn cats and dogs, and the faults planted among them."""
+    folder = tmp_path_factory.mktemp("drawn") / "photos"
+    return folder, write_samples(folder, 48, faults=True)
+
+
+@pytest.fixture(scope="session")
+def photos(drawn: tuple[Path, list[Planted]]) -> Path:
+    """The folder of drawn cats and dogs. Not to be changed."""
+    return drawn[0]
 
 
 @pytest.fixture(scope="session")
 def tinted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes, 12 photos each, that a network with random weights can tell apart."""
+    """Three classes, 20 photos each, of different colours."""
     folder = tmp_path_factory.mktemp("tinted")
-    drawn = sorted(drawn_photos(folder / "drawn", 36).glob("*/*.jpg"))
+    drawn = sorted(drawn_photos(folder / "drawn", 60).glob("*/*.jpg"))
     for number, (name, tint) in enumerate(TINTS.items()):
         (folder / "photos" / name).mkdir(parents=True)
         for path in drawn[number::3]:
             with Image.open(path) as picture:
-                pixels = np.asarray(picture) * tint
+                pixels = 0.3 * np.asarray(picture) + 0.7 * np.array(tint)
             Image.fromarray(pixels.astype(np.uint8)).save(
                 folder / "photos" / name / f"{path.stem}.png"
             )
@@ -111,9 +117,9 @@ class Listener:
     steps: dict[str, int] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def step(self, what: str, total: int) -> Iterator[Advance]:
+    def step(self, what: str, total: int | None) -> Iterator[Advance]:
         """Note how many units each step announced."""
-        self.steps[what] = self.steps.get(what, 0) + total
+        self.steps[what] = self.steps.get(what, 0) + (total or 0)
         yield lambda done: None
 
     def say(self, message: str) -> None:
@@ -137,9 +143,7 @@ class Ran:
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Ran]:
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     """Run the command line within this process."""
     from pawprint.cli import main
 
@@ -168,34 +172,52 @@ def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
     return start
 
 
-@pytest.fixture
-def open_place() -> Iterator[Path]:
-    """A folder that any user can reach, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="pawprint-test-"))
-    folder.chmod(0o755)
-    yield folder
-    for inner in folder.rglob("*"):
-        if inner.is_dir() and not inner.is_symlink():
-            inner.chmod(0o755)
-    shutil.rmtree(folder)
+# Root may write anywhere; without these two capabilities (man 7 capabilities) permissions bind it.
+WITHOUT_OVERRIDE = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    if ctypes.CDLL(None).prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
+        sys.exit(98)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="session")
+def bound(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What to put before a command so that permissions bind it, also when the tests run as root."""
+    prefix = [] if os.geteuid() else [sys.executable, "-c", WITHOUT_OVERRIDE]
+    shut = tmp_path_factory.mktemp("shut")
+    shut.chmod(0o555)
+    probe = f"import os; os.mkdir({str(shut / 'in')!r})"
+    tried = subprocess.run(
+        [*prefix, sys.executable, "-c", probe], capture_output=True, text=True, check=False
+    )
+    if "PermissionError" not in tried.stderr:
+        pytest.skip(f"permissions do not bind here ({tried.stderr.strip()[-100:] or 'root'})")
+    return prefix
 
 
 @pytest.fixture
-def unprivileged(
-    process: Callable[..., subprocess.CompletedProcess[bytes]], open_place: Path
-) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """Run the command line as a user whom permissions bind, with a cache that it can write."""
-    cache = open_place / "cache"
-    cache.mkdir()
-    cache.chmod(0o777)
-    environment = {**os.environ, "PAWPRINT_CACHE": str(cache), "HOME": str(cache)}
-    options: dict[str, object] = {"env": environment}
-    if os.geteuid() == 0:
-        options |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    if process("--version", **options).returncode != 0:
-        pytest.skip("another user cannot run this Python")
+def unprivileged(bound: list[str]) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Run the command line in a process that permissions bind."""
 
-    def start(*arguments: object, **more: object) -> subprocess.CompletedProcess[bytes]:
-        return process(*arguments, **{**options, **more})
+    def start(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
+        command = [*bound, *COMMAND, *map(os.fspath, map(str, arguments))]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]
 
     return start
+
+
+@pytest.fixture
+def shut() -> Iterator[Callable[[Path, int], Path]]:
+    """Take permissions from paths, and give them back at the end."""
+    changed: list[Path] = []
+
+    def take(path: Path, mode: int) -> Path:
+        changed.append(path)
+        path.chmod(mode)
+        return path
+
+    yield take
+    for path in reversed(changed):
+        path.chmod(0o755)

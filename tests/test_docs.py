@@ -26,7 +26,8 @@ def test_the_readme_shows_every_source_file() -> None:
     files = {
         path.relative_to(package).as_posix()
         for path in package.rglob("*")
-        if path.suffix in (".py", ".toml") and (path.parent == package or path.name != "__init__.py")
+        if path.suffix in (".py", ".toml")
+        and (path.parent == package or path.name != "__init__.py")
     }
     assert shown == files
 

@@ -62,9 +62,8 @@ def test_threads_get_each_their_own_answers(onnx: bytes) -> None:
 
 def test_outputs_come_in_the_order_asked_for(onnx: bytes) -> None:
     photo = np.full((64, 64, 3), 99, np.uint8)
-    forward, backward = (
-        Network(onnx, names) for names in (["probabilities", "embedding"], ["embedding", "probabilities"])
-    )
+    names = ["probabilities", "embedding"]
+    forward, backward = Network(onnx, names), Network(onnx, names[::-1])
     probabilities, embedding = (values.copy() for values in forward(photo))
     assert probabilities.shape == forward.shape(0) == (2,)
     assert embedding.shape == forward.shape(1) == (1280,)

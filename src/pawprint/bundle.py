@@ -131,6 +131,8 @@ def read(folder: str | os.PathLike[str]) -> tuple[Card, bytes]:
             f"{card_path} has form {card.schema_version} and decoding {card.decoding}, this "
             f"pawprint knows {SCHEMA} and {DECODING_VERSION}; update with pip install -U pawprint"
         )
+    if not {ONNX, KERAS} <= set(card.files):
+        raise BundleError(f"{card_path} does not list {ONNX} and {KERAS}; take an intact copy")
     contents: dict[str, bytes] = {}
     for name, facts in card.files.items():
         contents[name] = _bytes_of(path / name)
@@ -150,8 +152,11 @@ def find(folder: str | os.PathLike[str]) -> Path:
     """
     given = Path(folder)
     for path in (given, given / "model"):
-        if (path / CARD).is_file():
-            return path
+        try:
+            if (path / CARD).is_file():
+                return path
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read ({error.strerror})") from None
     what = "has no pawprint.json" if given.is_dir() else "is not a folder"
     raise BundleError(
         f"{given} {what}; expected a bundle or a run, such as runs/NAME that pawprint train wrote"
@@ -208,7 +213,7 @@ def _partial_beside(folder: Path) -> Path:
     check_free(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name[:80]}-", dir=folder.parent))
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}-", dir=folder.parent))
     except OSError as error:
         raise OutputError(
             f"{folder.parent} cannot be written ({error.strerror}); choose another place with --out"

@@ -163,6 +163,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         raise PhotoError(os.fspath(path), "it is a folder without photos") from None
     except OSError as error:
         raise PhotoError(os.fspath(path), f"it cannot be read ({error.strerror})") from None
+    except ValueError:  # a NUL, as in the output of find -print0
+        raise PhotoError(os.fspath(path), "it cannot be read (no name of a file)") from None
 
 
 def _name(photo: Any) -> str:

@@ -156,7 +156,9 @@ def test_the_fingerprint_is_of_contents_labels_and_sides_not_of_names() -> None:
     assert made() == made(("a/cat/1.jpg", "b/cat/other.jpg"))
     assert made() != made(("a/cat/1.jpg", "a/dog/1.jpg"))
     forward = [Photo(f"{n}", "cat", "train", f"{n:064x}", 1, 1, 1) for n in range(4)]
-    assert Dataset("a", tuple(forward)).fingerprint == Dataset("b", tuple(forward[::-1])).fingerprint
+    assert (
+        Dataset("a", tuple(forward)).fingerprint == Dataset("b", tuple(forward[::-1])).fingerprint
+    )
 
 
 @pytest.mark.parametrize(

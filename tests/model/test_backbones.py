@@ -31,7 +31,7 @@ def test_random_weights_follow_the_seed() -> None:
 def test_random_weights_let_photos_differ_at_the_end() -> None:
     built = backbones.build(size=64, alpha=0.35, weights="random")
     photos = np.random.default_rng(0).uniform(-1, 1, (4, 64, 64, 3)).astype(np.float32)
-    features = np.asarray(built.network.predict_on_batch(photos)).mean(axis=(1, 2))
+    features = np.asarray(built.network(photos, training=False)).mean(axis=(1, 2))
     assert features.std(axis=0).mean() > 0.01
 
 

@@ -149,11 +149,11 @@ def test_a_cache_that_vanishes_goes_on_in_memory_and_says_so(tmp_path: Path, lis
 
 
 def test_without_a_root_nothing_is_written(tmp_path: Path, cache: Path) -> None:
-    before = {path for path in cache.rglob("*")}
+    before = set(cache.rglob("*"))
     store = opened(None)
     store.add(hashes(0, 3), [(1, 1)] * 3, rows(0, 3))
     assert np.array_equal(store.take(hashes(0, 3)), np.stack(rows(0, 3)))
-    assert {path for path in cache.rglob("*")} == before
+    assert set(cache.rglob("*")) == before
 
 
 WRITER = """
@@ -169,7 +169,7 @@ for start in range(first, first + 200, 10):
     some = range(start, start + 10)
     store.add([f"{n:064x}" for n in some], [(n + 1, 1) for n in some],
               [np.array([n, n + 0.5], np.float16) for n in some])
-    assert np.array_equal(store.take([f"{n:064x}" for n in some])[:, 0], np.arange(start, start + 10))
+    assert store.take([f"{n:064x}" for n in some])[:, 0].tolist() == list(some)
 """
 
 
@@ -190,10 +190,17 @@ def test_two_processes_write_at_once(tmp_path: Path, listener: Any) -> None:
     assert list(tmp_path.rglob(".part-*")) == []
 
 
+def wide(root: Path, cut: str, count: int) -> None:
+    """Features as wide as real ones are."""
+    store = FeatureStore(root, {**KEY, "cut": cut}, (1280,), "float16")
+    if count:
+        store.add(hashes(0, count), [(1, 1)] * count, [np.zeros(1280, np.float16)] * count)
+
+
 def test_entries_say_what_the_cache_holds_last_used_first(tmp_path: Path) -> None:
-    filled(tmp_path, 0, 7)
-    filled(tmp_path, 7, 10)
-    FeatureStore(tmp_path, {**KEY, "cut": "other"}, (5,), "uint8")
+    wide(tmp_path, "demo", 7)
+    wide(tmp_path, "demo", 3)
+    wide(tmp_path, "other", 0)
     old = feature_store.entries(tmp_path)
     os.utime(next(e for e in old if e.key["cut"] == "demo").folder / "key.json", (0, 0))
     other, demo = feature_store.entries(tmp_path)
@@ -212,7 +219,7 @@ def test_clearing_leaves_nothing_and_says_how_much_it_was(tmp_path: Path) -> Non
 
 
 def test_a_foreign_folder_in_the_cache_does_not_matter(tmp_path: Path) -> None:
-    filled(tmp_path)
+    wide(tmp_path, "demo", 10)
     for name, text in (("a", "{}"), ("b", "no json"), ("c", '{"dtype": "float16"}')):
         (tmp_path / "features" / name).mkdir()
         (tmp_path / "features" / name / "key.json").write_text(text)
@@ -231,21 +238,18 @@ print([f"{n:064x}" in store for n in (0, 10)])
 """
 
 
-def test_a_damaged_shard_in_a_cache_that_is_read_only_is_passed_over(open_place: Path) -> None:
-    filled(open_place, 0, 10)
-    flip(filled(open_place, 10, 20))
-    for path in [open_place, *open_place.rglob("*")]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    options: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        options = {"user": 65534, "group": 65534, "extra_groups": []}
+def test_a_damaged_shard_in_a_cache_that_is_read_only_is_passed_over(
+    tmp_path: Path, bound: list[str], shut: Callable[[Path, int], Path]
+) -> None:
+    filled(tmp_path, 0, 10)
+    broken = filled(tmp_path, 10, 20)
+    flip(broken)
+    shut(broken.parent, 0o555)
     ran = subprocess.run(
-        [sys.executable, "-c", READ_ONLY, str(open_place)],
+        [*bound, sys.executable, "-c", READ_ONLY, str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
-        **options,
     )
-    open_place.chmod(0o755)
     assert ran.stdout.strip() == "[True, False]", ran.stderr

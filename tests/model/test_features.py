@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_features_are_those_of_each_photo(folder: Path, tmp_path: Path) -> None:
-    source, reads, store, (sizes, faults) = looked(folder, Counting(), tmp_path / "cache")
+    _, reads, store, (sizes, faults) = looked(folder, Counting(), tmp_path / "cache")
     assert faults == []
     taken = store.take([read.sha256 for read in reads], "uint8")
     for read, features in zip(reads, taken, strict=True):
@@ -119,7 +119,7 @@ def test_what_cannot_be_decoded_is_a_fault_for_every_copy_of_it(
 ) -> None:
     for name in ("a/bad.png", "b/bad.png"):
         (folder / name).write_bytes((folder / "a" / "000.png").read_bytes()[:60])
-    _, reads, store, (sizes, faults) = looked(folder, Counting(), tmp_path / "cache")
+    _, _, _, (sizes, faults) = looked(folder, Counting(), tmp_path / "cache")
     assert {Path(fault.path).relative_to(folder).as_posix() for fault in faults} == {
         "a/bad.png",
         "b/bad.png",

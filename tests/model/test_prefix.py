@@ -49,7 +49,7 @@ def by_keras(size: int, cut: str, photos: NDArray[np.uint8]) -> NDArray[np.float
         output = keras.layers.GlobalAveragePooling2D()(output)
     model = keras.Model(network.input, output)
     scaled = photos.astype(np.float32) / 127.5 - 1.0
-    return np.asarray(model.predict_on_batch(scaled))
+    return np.asarray(model(scaled, training=False))
 
 
 def by_engine(size: int, cut: str, photos: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in options
     if debug:
         given.remove("--debug")
-    for stream in (sys.stdout, sys.stderr):  # file names need not be text
+    for stream in (sys.stdin, sys.stdout, sys.stderr):  # file names need not be text
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="surrogateescape")
     try:
@@ -90,6 +90,9 @@ def _explain(error: Exception) -> int:
     if type(error).__name__ == "Abort":
         _fail("stopped")
         return 1
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(str(error))
+        return 2
     if hasattr(error, "format_message"):  # how the command line was typed
         _fail(f"{error.format_message()} (pawprint --help shows the commands)")
         return int(getattr(error, "exit_code", 2))

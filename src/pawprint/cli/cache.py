@@ -21,7 +21,7 @@ def info() -> None:
     for entry in entries:
         key = entry.key
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        network = f"{key.get('backbone', 'pixels')} after {key['cut']}"
+        network = f"{key['backbone']} after {key['cut']}" if "backbone" in key else key["cut"]
         typer.echo(
             f"  {entry.photos:>9,} photos  {_size(entry.bytes):>9}  last used {used}  {network}, "
             f"{key['size']} px {key['policy']}, {key.get('computed_by', 'as decoded')}"

@@ -184,6 +184,8 @@ def assign_sides(
             f"({', '.join(classes) or 'none'}); at least 2 classes are needed, each a folder of "
             "photos that open in an image viewer"
         )
+    if odd := [label for label in classes if label.encode("utf-8", "replace").decode() != label]:
+        raise SourceError(f"{name}: the class folder {odd[0]!r} has no UTF-8 name; rename it")
     sided, copies = _without_leaks(sided)
     if not any(read.photo.split == split.VALIDATION for read in sided):
         sided = _draw_validation(sided, fraction, seed)

@@ -73,7 +73,7 @@ class Source:
     def __init__(
         self, name: str, found: _Found, read: Callable[[str], bytes], close: Callable[[], None]
     ) -> None:
-        self.name = name
+        self.name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.photos = tuple(sorted(found[0], key=lambda photo: photo.path))
         self.classes = tuple(sorted({photo.label for photo in self.photos}))
         self.skipped = tuple(found[1])

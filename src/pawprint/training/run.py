@@ -99,7 +99,7 @@ def train(
     clock = Clock()
     with open_source(source) as opened:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        folder = Path(out) if out is not None else Path("runs") / f"{opened.name}-{stamp}"
+        folder = Path(out) if out is not None else Path("runs") / f"{opened.name[:50]}-{stamp}"
         bundle.check_writable(folder)
         root = cache_folder() if cache else None
         dataset, stores, backbone = _look(opened, chosen, root, strict, offline, progress, clock)
