@@ -49,6 +49,7 @@ class Terminal:
         from rich.console import Console
 
         self._console = Console(stderr=True)
+        self._said: set[str] = set()
 
     @contextlib.contextmanager
     def step(self, what: str, total: int | None) -> Iterator[Advance]:
@@ -84,7 +85,10 @@ class Terminal:
                 bar.update(task, total=1, completed=1)
 
     def say(self, message: str) -> None:
-        """Print one line."""
+        """Print one line, once."""
+        if message in self._said:
+            return
+        self._said.add(message)
         self._console.print(f"note: {message}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -68,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(given, prog_name="pawprint", standalone_mode=False)
     except typer.Exit as end:
         code = end.exit_code
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = 0  # typer's 1 for `| head`, which has seen enough
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:
@@ -84,9 +87,6 @@ def _explain(error: Exception) -> int:
     if isinstance(error, PawprintError):
         _fail(str(error))
         return error.exit_code
-    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     if type(error).__name__ == "Abort":
         _fail("stopped")
         return 1

@@ -76,6 +76,7 @@ class FeatureStore:
         self._progress = progress
         self._shards: list[NDArray[Any]] = []
         self._places: dict[bytes, tuple[int, int]] = {}
+        self._root = root
         self._folder: Path | None = None
         if root is not None:
             text = json.dumps(self._key, sort_keys=True)
@@ -134,7 +135,7 @@ class FeatureStore:
                 shard = self._write(shard)
             except OSError as error:
                 self._progress.say(
-                    f"the feature cache cannot be written ({self._folder}: {error.strerror}); "
+                    f"the feature cache cannot be written ({self._root}: {error.strerror}); "
                     "going on without it, so the next run computes these features again"
                 )
                 self._folder = None
@@ -156,7 +157,7 @@ class FeatureStore:
             os.utime(key_file)  # when these features were last used, for `cache info`
         except OSError as error:
             self._progress.say(
-                f"the feature cache cannot be used ({self._folder}: {error.strerror}); set "
+                f"the feature cache cannot be used ({self._root}: {error.strerror}); set "
                 "PAWPRINT_CACHE to a folder that can be written to keep features between runs"
             )
             if not self._folder.is_dir():
