@@ -62,8 +62,6 @@ class _Bench:
     """What each part does to a block of photos."""
 
     def __init__(self, source: Any, reads: Sequence[Read]) -> None:
-        import openvino
-
         from pawprint import engine
         from pawprint.data.images import Preprocessing
         from pawprint.model import backbones, features, prefix
@@ -82,6 +80,8 @@ class _Bench:
             for read in reads[:READY]
         ]
         compiled(self._ready[:4])
+
+        import openvino  # now that the engine keeps it from reporting its use
 
         model = openvino.Core().read_model(prefix.prefix_onnx(backbone, backbone.last))
         model.reshape([1, *self._ready[0].shape])

@@ -1,12 +1,13 @@
 """The inference engine: a compiled network that many threads call at once.
 
 OpenVINO on the CPU, one photo a call and one stream a core, which measured fastest (RESULTS.md).
-It reads ONNX and knows nothing of photos, Keras or bundles. Only the model reader and the compiler
-are used: OpenVINO's converter is the part that reports usage, and it is never called.
+It reads ONNX and knows nothing of photos, Keras or bundles. Importing OpenVINO reports to Google
+Analytics, unasked; here it is kept from that.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -20,6 +21,9 @@ from pawprint.parallel import cores
 Precision = Literal["float32", "bfloat16"]
 
 _FIRST_CALL = threading.Lock()
+
+# Before OpenVINO is imported: it then uses the stub that it has for where this is not installed.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def available() -> bool:
