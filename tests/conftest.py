@@ -25,12 +25,6 @@ from pawprint.training.run import Run
 TINTS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let Keras 3 use NumPy 2 in the way that NumPy 2 remarks on."""
-    remark = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    config.addinivalue_line("filterwarnings", remark)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A feature cache for this session, so that no test meets the user's own."""

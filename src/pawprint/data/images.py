@@ -111,10 +111,12 @@ def _open(data: bytes, name: str, near: int | None) -> tuple[Image.Image, tuple[
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()
         if near is not None:
             picture.draft("RGB", (2 * near, 2 * near))
+        orientation = picture.getexif().get(0x0112, 1)
         # Rows and columns are exchanged; of a TIFF, Pillow gives the size already turned.
-        turned = picture.format != "TIFF" and picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        upright = ImageOps.exif_transpose(picture)
-        rgb = _to_rgb(upright)
+        turned = picture.format != "TIFF" and orientation in (5, 6, 7, 8)
+        if orientation != 1:  # else it would only be copied
+            picture = ImageOps.exif_transpose(picture)
+        rgb = _to_rgb(picture)
     except Exception as fault:  # as above: whatever a decoder raises, the photo is not usable
         raise DamagedPhoto(name, f"it cannot be decoded ({_short(fault)})") from None
     return rgb, (height, width) if turned else (width, height)
