@@ -126,10 +126,13 @@ def read(folder: str | os.PathLike[str]) -> tuple[Card, bytes]:
             f"{card_path} is not one that this version reads ({where}: {first['msg']}); a newer "
             "pawprint may have written it: update with pip install -U pawprint"
         ) from None
-    if card.schema_version != SCHEMA or card.decoding != DECODING_VERSION:
+    if (card.schema_version, card.decoding) != (SCHEMA, DECODING_VERSION):
+        newer = card.schema_version > SCHEMA or card.decoding > DECODING_VERSION
+        made_by = card.versions.get("pawprint", "another version")
         raise BundleError(
             f"{card_path} has form {card.schema_version} and decoding {card.decoding}, this "
-            f"pawprint knows {SCHEMA} and {DECODING_VERSION}; update with pip install -U pawprint"
+            f"pawprint knows {SCHEMA} and {DECODING_VERSION}; "
+            + ("update with pip install -U pawprint" if newer else f"train again, or use {made_by}")
         )
     if not {ONNX, KERAS} <= set(card.files):
         raise BundleError(f"{card_path} does not list {ONNX} and {KERAS}; take an intact copy")
@@ -206,7 +209,14 @@ def check_writable(folder: Path) -> None:
     Raises:
         OutputError: the folder exists, or the place cannot be written.
     """
-    _partial_beside(folder).rmdir()
+    partial = _partial_beside(folder)
+    try:
+        partial.rename(folder) if folder.exists() else partial.rmdir()
+    except OSError as error:  # an empty folder that may not be replaced: a mount, the current one
+        partial.rmdir()
+        raise OutputError(
+            f"{folder} exists and cannot be replaced ({error.strerror}); name one inside it"
+        ) from None
 
 
 def _partial_beside(folder: Path) -> Path:

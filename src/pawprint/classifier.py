@@ -160,7 +160,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except IsADirectoryError:
-        raise PhotoError(os.fspath(path), "it is a folder without photos") from None
+        what = "a folder without photos, or one that cannot be read"
+        raise PhotoError(os.fspath(path), f"it is {what}") from None
     except OSError as error:
         raise PhotoError(os.fspath(path), f"it cannot be read ({error.strerror})") from None
     except ValueError:  # a NUL, as in the output of find -print0

@@ -35,6 +35,13 @@ def available() -> bool:
     return True
 
 
+def version() -> str:
+    """The engine's version."""
+    import openvino
+
+    return str(openvino.__version__).partition("-")[0]
+
+
 def fastest_precision() -> Precision:
     """bfloat16 where the processor computes in it, else float32."""
     import openvino

@@ -74,7 +74,7 @@ def test_same_bytes_stay_on_one_side_also_across_classes() -> None:
 
 
 def test_a_class_of_one_photo_is_refused_by_name() -> None:
-    with pytest.raises(SourceError, match=r"class 'owl' has 1 photo.*at least 2"):
+    with pytest.raises(SourceError, match=r"class 'owl' has 1 different photo.*at least 2"):
         assign(["cat", "cat", "owl"], ["a", "b", "c"])
 
 

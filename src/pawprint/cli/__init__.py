@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         code = _explain(error)
     if code == INTERRUPTED:  # typer, too, turns Ctrl-C into this
-        _fail("interrupted; nothing is half-written, and the same command goes on from here")
+        kept = "; no run was written, and features computed so far are kept in the cache"
+        _fail("interrupted" + kept * ("train" in given))
     sys.exit(code or 0)
 
 

@@ -38,18 +38,21 @@ def predict(
     """
     from pawprint.classifier import Classifier
     from pawprint.data.paths import find_photos
+    from pawprint.progress import SILENT, Progress, Terminal
 
     if as_json and as_csv:
         raise PawprintError("--json and --csv were both given; choose one")
     classifier = Classifier(model)
     paths = find_photos(photos, sys.stdin)
     answers = _counted(classifier.predict_many(paths))
-    if as_json:
-        _print_json(answers)
-    elif as_csv:
-        _print_csv(answers, classifier.classes)
-    else:
-        _print_table(answers, classifier.classes)
+    progress: Progress = SILENT if sys.stdout.isatty() else Terminal()  # rows are seen come
+    with progress.step("Predicting", None):
+        if as_json:
+            _print_json(answers)
+        elif as_csv:
+            _print_csv(answers, classifier.classes)
+        else:
+            _print_table(answers, classifier.classes)
     if answers.unreadable:
         print(
             f"{answers.unreadable} of {answers.total} could not be read (exit code "

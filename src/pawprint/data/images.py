@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import (  # the plugins by name: Pillow registers a format only once its plugin is there
     AvifImagePlugin,
@@ -50,6 +51,7 @@ MAX_PIXELS = 100_000_000
 
 # Bumped whenever the same bytes would give other pixels, so that cached features are not reused.
 VERSION = 1
+DECODED_BY = f"{VERSION}, Pillow {PIL.__version__}"
 
 _WHITE = (255, 255, 255)
 _GREY = (127, 127, 127)  # what a network that scales to [-1, 1] sees as nothing
@@ -114,9 +116,9 @@ def _open(data: bytes, name: str, near: int | None) -> tuple[Image.Image, tuple[
         orientation = picture.getexif().get(0x0112, 1)
         # Rows and columns are exchanged; of a TIFF, Pillow gives the size already turned.
         turned = picture.format != "TIFF" and orientation in (5, 6, 7, 8)
-        if orientation != 1:  # else it would only be copied
-            picture = ImageOps.exif_transpose(picture)
-        rgb = _to_rgb(picture)
+        # An upright one would only be copied.
+        upright = picture if orientation == 1 else ImageOps.exif_transpose(picture)
+        rgb = _to_rgb(upright)
     except Exception as fault:  # as above: whatever a decoder raises, the photo is not usable
         raise DamagedPhoto(name, f"it cannot be decoded ({_short(fault)})") from None
     return rgb, (height, width) if turned else (width, height)

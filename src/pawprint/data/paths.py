@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from pawprint.data.archives import Limits
 from pawprint.data.sources import walk_folder
+from pawprint.errors import SourceError
 
 
 def find_photos(arguments: Iterable[str], listed: Iterable[str]) -> Iterator[str]:
@@ -34,18 +35,26 @@ def find_photos(arguments: Iterable[str], listed: Iterable[str]) -> Iterator[str
             yield from _expand(argument)
 
 
+def _below(folder: str) -> list[str]:
+    """The photos in a folder and the folders in it that cannot be read, or itself if none."""
+    try:
+        listing = walk_folder(folder, Limits())
+    except SourceError:
+        return [folder]
+    shut = [parts for parts, why in listing.odd.items() if "cannot be read" in why]
+    return [os.path.join(folder, *parts) for parts in sorted([*listing.photos, *shut])] or [folder]
+
+
 def _expand(path: str) -> Iterator[str]:
     if os.path.isdir(path):
-        found = sorted(walk_folder(path, Limits()).photos)
-        yield from (os.path.join(path, *parts) for parts in found)
-        if not found:
-            yield path
+        yield from _below(path)
     elif not os.path.lexists(path) and glob.has_magic(path):
         matches = sorted(glob.glob(path, recursive=True))
-        if not matches:
-            yield path
-        for match in matches:
-            if not os.path.isdir(match):
-                yield match
+        files = [match for match in matches if not os.path.isdir(match)]
+        if files or not matches:
+            yield from files or [path]
+        else:  # a pattern of folders
+            for folder in matches:
+                yield from _below(folder)
     else:
         yield path

@@ -49,9 +49,9 @@ def assign(
         contents = sorted(by_class[label], key=lambda content: _draw(content, seed))
         if len(contents) < 2:
             raise SourceError(
-                f"class {label!r} has {len(contents)} different photo(s) to itself; at least 2 that "
-                "can be read are needed, one to train on and one to validate with: add photos or "
-                "remove the class folder"
+                f"class {label!r} has {len(contents)} different photo(s) to itself; at least 2 "
+                "that can be read are needed, one to train on and one to validate with: add "
+                "photos or remove the class folder"
             )
         wanted = sum(len(groups[content]) for content in contents) * fraction
         held = 0

@@ -165,10 +165,10 @@ def _load(network: Any, path: Path) -> None:
     try:
         network.load_weights(str(path))
     except Exception as error:  # h5py and Keras raise many kinds for a file that does not fit
-        line = str(error).strip().splitlines()[0][:200]
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise WeightsError(
             f"{path}: these weights do not fit {network.name} without its top ({line}); expected "
-            "the file that Keras offers for this network, width and size"
+            "the whole file that Keras offers for this network, width and size"
         ) from None
 
 

@@ -179,7 +179,10 @@ class FeatureStore:
                     return shard
         except FileNotFoundError:  # `cache clear` beside us
             return None
-        except (OSError, ValueError):
+        except OSError as error:
+            self._progress.say(f"{path} cannot be read ({error.strerror}) and is not used")
+            return None
+        except ValueError:
             pass
         self._progress.say(f"{path} is damaged and not used; its features are computed again")
         with contextlib.suppress(OSError):  # where the cache is read only
@@ -266,5 +269,5 @@ def clear(root: Path | None = None) -> int:
     freed = sum(entry.bytes for entry in entries(root))
     features = (root or cache_folder()) / "features"
     if features.is_dir():
-        shutil.rmtree(features)
+        shutil.rmtree(features, ignore_errors=True)  # a training may be writing beside us
     return freed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pawprint.data import images
@@ -18,14 +19,21 @@ from pawprint.parallel import map_chunks
 from pawprint.progress import SILENT, Progress
 
 _CHUNK = 64  # photos decoded, then inferred, by one thread: larger gains nothing, only memory
-_SHARD = 1024  # photos a shard, so the most that an interruption costs
+_SHARD_PHOTOS = 1024  # photos a shard at least, so what an interruption costs;
+_SHARDS = 16  # more where there would be more shards than this,
+_SHARD_BYTES = 64 * 2**20  # and fewer where they would take more memory than this
 
 _Embedded = tuple[list[tuple[str, tuple[int, int], NDArray[Any]]], dict[str, str]]
 
 
 def key_of(prefix: Prefix, preprocessing: Preprocessing) -> dict[str, Any]:
     """Everything that shapes features but the photo itself."""
-    return {**prefix.key, "decoding": images.VERSION, **preprocessing.model_dump()}
+    return {**prefix.key, "decoding": images.DECODED_BY, **preprocessing.model_dump()}
+
+
+def _shard_size(prefix: Prefix, photos: int) -> int:
+    row = np.dtype(prefix.dtype).itemsize * int(np.prod(prefix.shape))
+    return min(max(_SHARD_PHOTOS, photos // _SHARDS), max(1, _SHARD_BYTES // row))
 
 
 def embed(
@@ -79,6 +87,7 @@ def embed(
             store.add(hashes, sizes, features)
             waiting.clear()
 
+    shard = _shard_size(prefix, len(missing))
     if missing:
         with progress.step("Computing features", len(missing)) as advance:
             try:
@@ -86,7 +95,7 @@ def embed(
                     waiting += rows
                     reasons |= wrong
                     advance(len(rows) + len(wrong))
-                    if len(waiting) >= _SHARD:
+                    if len(waiting) >= shard:
                         flush()
             finally:
                 flush()  # what is done is kept, also when interrupted

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pawprint.errors import MissingExtra, RecipeError
 from pawprint.model.backbones import Backbone
+from pawprint.model.framework import load_keras
 
 try:
     import onnx
@@ -22,6 +23,8 @@ try:
 except ImportError:
     raise MissingExtra("training", "onnx", "train") from None
 
+# Bumped whenever the same network would be translated otherwise, so that cached features go.
+VERSION = 1
 OPSET = 17
 IR_VERSION = 8  # what runtimes of the last three years read
 
@@ -128,7 +131,19 @@ def _padding(layer: Any) -> list[int]:
     return before + after
 
 
+def _expect(layer: Any, **values: Any) -> None:
+    """Refuse a layer with settings that its translation does not carry."""
+    for name, value in values.items():
+        found = getattr(layer, name)
+        if found != value:
+            raise RecipeError(
+                f"layer {layer.name!r} has {name} {found!r}, which cannot be translated; only "
+                f"{value!r} can"
+            )
+
+
 def _convolution(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    _expect(layer, groups=1)
     return _convolve(graph, layer, inputs, layer.get_weights()[0].transpose(3, 2, 0, 1), 1)
 
 
@@ -142,6 +157,8 @@ def _depthwise(graph: Graph, layer: Any, inputs: list[str]) -> str:
 def _convolve(
     graph: Graph, layer: Any, inputs: list[str], kernel: NDArray[np.float32], groups: int
 ) -> str:
+    linear = load_keras().activations.linear
+    _expect(layer, activation=linear, dilation_rate=(1, 1), data_format="channels_last")
     operands = [*inputs, graph.constant(f"{layer.name}/kernel", kernel)]
     if layer.use_bias:
         operands.append(graph.constant(f"{layer.name}/bias", layer.get_weights()[1]))
@@ -157,6 +174,7 @@ def _convolve(
 
 
 def _batch_norm(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    _expect(layer, scale=True, center=True)
     names = ("gamma", "beta", "mean", "variance")
     constants = [
         graph.constant(f"{layer.name}/{name}", values)
@@ -168,6 +186,7 @@ def _batch_norm(graph: Graph, layer: Any, inputs: list[str]) -> str:
 
 
 def _relu(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    _expect(layer, negative_slope=0.0, threshold=0.0)
     if layer.max_value is None:
         return graph.add("Relu", inputs, layer.name)
     low = graph.constant("zero", np.float32(0.0))

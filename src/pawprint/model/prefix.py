@@ -13,6 +13,7 @@ from pawprint.data.images import Pixels
 from pawprint.errors import RecipeError
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import has_gpu, load_keras
+from pawprint.model.onnx_graph import VERSION as GRAPH_VERSION
 from pawprint.model.onnx_graph import Graph
 
 
@@ -54,7 +55,9 @@ class EnginePrefix:
         self._network = engine.Network(
             prefix_onnx(backbone, cut), ["features"], precision=precision
         )
-        self.key = _key(backbone, cut, f"openvino {precision}")
+        self.key = _key(
+            backbone, cut, f"openvino {engine.version()} {precision}, graph {GRAPH_VERSION}"
+        )
         self.shape = self._network.shape()
         self.dtype = "float16"
 

@@ -21,7 +21,7 @@ from pawprint.model.network import keras_classifier, keras_probabilities
 from pawprint.progress import SILENT, Advance, Progress
 from pawprint.training.recipe import HeadStage, WholeStage
 
-_PREDICT = 256  # photos a batch when only predicting
+_PREDICT = 32  # photos a batch when only predicting
 
 
 Stores = Mapping[str, FeatureStore]  # by side

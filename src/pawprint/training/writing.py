@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pawprint import bundle
+from pawprint import bundle, engine
 from pawprint.classifier import Classifier
 from pawprint.data.dataset import Dataset
-from pawprint.data.images import Pixels
+from pawprint.data.images import Pixels, Preprocessing
 from pawprint.data.sources import Source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.errors import BundleError, MissingExtra, PhotoError
@@ -94,7 +94,9 @@ def write_run(
             model = network.keras_classifier(backbone, len(dataset.classes), fitted.head)
             onnx = network.onnx_classifier(backbone, fitted.head, dataset.classes)
             bundle.write(partial / "model", card, onnx, model)
-            checked = _try_bundle(partial / "model", model, source, dataset, validation)
+            checked = _try_bundle(
+                partial / "model", model, source, recipe.data.preprocessing, dataset, validation
+            )
         with clock.part("plots"):
             _plot(partial / "plots", fitted, validation, dataset.classes)
         (partial / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
@@ -147,49 +149,77 @@ def _card(recipe: Recipe, dataset: Dataset, backbone: Backbone, found: Figures) 
 
 
 def _try_bundle(
-    folder: Path, model: Any, source: Source, dataset: Dataset, judged: Judged
+    folder: Path,
+    model: Any,
+    source: Source,
+    preprocessing: Preprocessing,
+    dataset: Dataset,
+    judged: Judged,
 ) -> dict[str, Any]:
-    """Open the bundle as a user would and compare its answers with Keras' and with the figures'."""
-    classifier = Classifier(folder)
+    """Compare the bundle's answers with Keras' and with what was measured."""
     step = max(1, len(judged.rows) // _TRIED_IN_ENGINE)
-    places = list(range(0, len(judged.rows), step))[:_TRIED_IN_ENGINE]
-    by_path = {photo.path: photo for photo in source.photos}
-    preprocessing = classifier.card.preprocessing
+    places, pixels = _pixels(
+        source, preprocessing, dataset, judged, range(0, len(judged.rows), step)[:_TRIED_IN_ENGINE]
+    )
+    by_keras = network.keras_probabilities(model, np.stack(pixels[:_TRIED_IN_KERAS]))
+    if engine.available():
+        answers = _answers(folder, pixels)
+    else:  # Keras computed the features as well, and nothing here can run the ONNX network
+        answers, places = by_keras, places[: len(by_keras)]
+    to_keras = float(np.abs(by_keras - answers[: len(by_keras)]).max())
+    meant = judged.probabilities[places]
+    to_figures = float(np.abs(answers - meant).max())
+    for what, found, most in (
+        ("model.keras", to_keras, _TOLERANCE),
+        ("what was measured", to_figures, _TOLERANCE_TO_FIGURES),
+    ):
+        if not found <= most:
+            raise BundleError(
+                f"model.onnx differs from {what} by {found:.4f} in a probability, more than "
+                f"{most}; nothing was written. This is a fault of pawprint: please report it"
+            )
+    return {
+        "photos": len(places),
+        "labels_differing": int((answers.argmax(axis=1) != meant.argmax(axis=1)).sum()),
+        "largest_difference": to_figures,
+        "photos_in_keras": len(by_keras),
+        "largest_difference_to_keras": to_keras,
+    }
 
-    def answer(some: Sequence[int]) -> list[tuple[int, Pixels, NDArray[np.float64]]]:
-        answers = []
+
+def _pixels(
+    source: Source,
+    preprocessing: Preprocessing,
+    dataset: Dataset,
+    judged: Judged,
+    places: Sequence[int],
+) -> tuple[list[int], list[Pixels]]:
+    """Decode some of the judged photos again; those that have gone meanwhile are left out."""
+    by_path = {photo.path: photo for photo in source.photos}
+
+    def decode(some: Sequence[int]) -> list[tuple[int, Pixels]]:
+        decoded = []
         for place in some:
             path = dataset.photos[judged.rows[place]].path
-            with contextlib.suppress(PhotoError):  # it has gone since it was looked at
+            with contextlib.suppress(PhotoError):
                 square = preprocessing.from_bytes(source.read(by_path[path]), path)
-                answers.append((place, square, classifier.probabilities(square)))
-        return answers
+                decoded.append((place, square))
+        return decoded
 
-    answered = [one for some in map_chunks(answer, places, size=_CHUNK) for one in some]
-    if not answered:
+    found = [one for some in map_chunks(decode, places, size=_CHUNK) for one in some]
+    if not found:
         raise BundleError(f"{dataset.name}: the photos have gone while training; run it again")
-    few = np.stack([square for _, square, _ in answered[:_TRIED_IN_KERAS]])
-    own = np.array([given for _, _, given in answered])
-    meant = judged.probabilities[[place for place, _, _ in answered]]
-    by_keras = np.abs(network.keras_probabilities(model, few) - own[: len(few)]).max()
-    if not by_keras <= _TOLERANCE:
-        raise BundleError(
-            f"model.onnx and model.keras differ by {by_keras:.4f} in a probability, more than "
-            f"{_TOLERANCE}; nothing was written. This is a fault of pawprint: please report it"
-        )
-    by_figures = np.abs(own - meant).max()
-    if not by_figures <= _TOLERANCE_TO_FIGURES:
-        raise BundleError(
-            f"model.onnx differs from what was measured by {by_figures:.4f} in a probability; "
-            "nothing was written. This is a fault of pawprint: please report it"
-        )
-    return {
-        "photos": len(answered),
-        "labels_differing": int((own.argmax(axis=1) != meant.argmax(axis=1)).sum()),
-        "largest_difference": float(by_figures),
-        "photos_in_keras": len(few),
-        "largest_difference_to_keras": float(by_keras),
-    }
+    return [place for place, _ in found], [square for _, square in found]
+
+
+def _answers(folder: Path, pixels: Sequence[Pixels]) -> NDArray[np.float64]:
+    """What the bundle answers, opened as a user would open it."""
+    classifier = Classifier(folder)
+
+    def answer(some: Sequence[Pixels]) -> list[NDArray[np.float64]]:
+        return [classifier.probabilities(square) for square in some]
+
+    return np.vstack([row for rows in map_chunks(answer, pixels, size=_CHUNK) for row in rows])
 
 
 def _plot(folder: Path, fitted: Fitted, judged: Judged, classes: Sequence[str]) -> None:
