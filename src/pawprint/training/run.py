@@ -72,6 +72,16 @@ def train(
 ) -> Run:
     """Train a classifier on a folder or an archive of photos.
 
+    >>> import tempfile
+    >>> from pawprint.testing import drawn_photos, write_tiny_recipe
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     photos = drawn_photos(Path(place, "photos"), 40)
+    ...     tiny = write_tiny_recipe(Path(place, "tiny.toml"))
+    ...     run = train(photos, recipe=tiny, out=Path(place, "run"), cache=False)
+    ...     answer = run.classifier().predict(photos / "cat" / "cat_0001.jpg")
+    >>> run.figures.count, sorted(answer.probabilities)
+    (8, ['cat', 'dog'])
+
     Args:
         source: a folder of class folders, one with `train/` and `validation/` of class folders, or
             a zip or tar archive of either.
