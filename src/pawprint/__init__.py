@@ -12,7 +12,6 @@ classifier.predict("new.jpg").label
 from __future__ import annotations
 
 import os
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from pawprint.errors import PawprintError
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from pawprint.evaluation.metrics import Figures
     from pawprint.training.run import Run, train
 
-__version__ = metadata.version("pawprint")
+    __version__: str
 
 __all__ = [
     "Classifier",
@@ -72,6 +71,10 @@ def load(path: str | os.PathLike[str]) -> Classifier:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata  # slow to import, and seldom asked for
+
+        return metadata.version("pawprint")
     if name not in _HOMES:
         raise AttributeError(f"module 'pawprint' has no attribute {name!r}")
     import importlib

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from pawprint.parallel import map_chunks
 
 Photo = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 
-_CHUNK = 16  # photos a thread takes at once: few, so that the last chunk does not wait alone
+_CHUNK = 16  # photos a thread decodes, then answers: few, so that the last one is not left alone
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Classifier:
     def __init__(self, folder: str | os.PathLike[str], *, streams: int | None = None) -> None:
         self.path = bundle.find(folder)
         self.card, onnx = bundle.read(self.path)
-        self._network = Network(onnx, ["probabilities"], streams=streams)
+        # Compiled beside what follows: the first photos are decoded meanwhile.
+        pool = ThreadPoolExecutor(1)
+        self._network = pool.submit(Network, onnx, ["probabilities"], streams=streams)
+        pool.shutdown(wait=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,16 +106,21 @@ class Classifier:
         Returns:
             A Prediction for each photo; one that cannot be read has its reason in `error`.
         """
-
-        def work(chunk: Sequence[Photo]) -> list[Prediction]:
-            return [self._attempt(partial(self._pixels, photo), _name(photo)) for photo in chunk]
-
-        for predictions in map_chunks(work, photos, size=_CHUNK, workers=workers):
+        named = ((_name(photo), partial(self._pixels, photo)) for photo in photos)
+        for predictions in map_chunks(self._work, named, size=_CHUNK, workers=workers):
             yield from predictions
 
-    def predict_bytes(self, read: Callable[[], bytes], name: str) -> Prediction:
-        """Classify a photo whose bytes are still to be read; never raises PhotoError."""
-        return self._attempt(lambda: self.card.preprocessing.from_bytes(read(), name), name)
+    def predict_reads(
+        self, reads: Iterable[tuple[str, Callable[[], bytes]]], *, workers: int | None = None
+    ) -> Iterator[Prediction]:
+        """Like `predict_many`, for photos that are not files: names, and what reads their bytes."""
+
+        def pixels(name: str, read: Callable[[], bytes]) -> Pixels:
+            return self.card.preprocessing.from_bytes(read(), name)
+
+        named = ((name, partial(pixels, name, read)) for name, read in reads)
+        for predictions in map_chunks(self._work, named, size=_CHUNK, workers=workers):
+            yield from predictions
 
     def probabilities(self, pixels: Pixels) -> NDArray[np.float64]:
         """Probabilities of a photo that is preprocessed already.
@@ -122,16 +131,25 @@ class Classifier:
         Returns:
             float64, shape (classes,).
         """
-        given = self._network(pixels)[0].astype(np.float64)
+        given = self._network.result()(pixels)[0].astype(np.float64)
         if self.card.temperature != 1.0:
             given = np.clip(given, 1e-12, 1.0) ** (1.0 / self.card.temperature)
         return np.asarray(given / given.sum())
 
-    def _attempt(self, pixels: Callable[[], Pixels], name: str) -> Prediction:
-        try:
-            return self._answer(pixels(), name)
-        except PhotoError as error:
-            return Prediction(name, None, None, {}, error.reason)
+    def _work(self, photos: Sequence[tuple[str, Callable[[], Pixels]]]) -> list[Prediction]:
+        """Decode all, then answer all: a core is quicker when it stays at one kind of work."""
+        decoded: list[tuple[str, Pixels | PhotoError]] = []
+        for name, pixels in photos:
+            try:
+                decoded.append((name, pixels()))
+            except PhotoError as error:
+                decoded.append((name, error))
+        return [
+            Prediction(name, None, None, {}, found.reason)
+            if isinstance(found, PhotoError)
+            else self._answer(found, name)
+            for name, found in decoded
+        ]
 
     def _answer(self, pixels: Pixels, name: str) -> Prediction:
         given = self.probabilities(pixels)

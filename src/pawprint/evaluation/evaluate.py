@@ -15,10 +15,7 @@ from pawprint.data.dataset import Fault
 from pawprint.data.sources import Source, SourcePhoto, open_source
 from pawprint.errors import SourceError
 from pawprint.evaluation.metrics import Figures, figures
-from pawprint.parallel import map_chunks
 from pawprint.progress import SILENT, Progress
-
-_CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,10 @@ def _part(source: Source, split: str | None) -> tuple[str | None, Sequence[Sourc
 def _predict(
     classifier: Classifier, source: Source, photos: Sequence[SourcePhoto], progress: Progress
 ) -> list[Prediction]:
-    def work(chunk: Sequence[SourcePhoto]) -> list[Prediction]:
-        return [
-            classifier.predict_bytes(partial(source.read, photo), photo.path) for photo in chunk
-        ]
-
+    reads = ((photo.path, partial(source.read, photo)) for photo in photos)
     answers: list[Prediction] = []
     with progress.step("Predicting", len(photos)) as advance:
-        for some in map_chunks(work, photos, size=_CHUNK):
-            answers += some
-            advance(len(some))
+        for answer in classifier.predict_reads(reads):
+            answers.append(answer)
+            advance(1)
     return answers
