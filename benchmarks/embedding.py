@@ -81,7 +81,7 @@ class _Bench:
         ]
         compiled(self._ready[:4])
 
-        import openvino  # now that the engine keeps it from reporting its use
+        import openvino  # now that the engine has imported it without what reports its use
 
         model = openvino.Core().read_model(prefix.prefix_onnx(backbone, backbone.last))
         model.reshape([1, *self._ready[0].shape])

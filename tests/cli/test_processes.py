@@ -252,6 +252,8 @@ def stopped(many: Path, place: Path, number: int, when: Callable[[Path], bool]) 
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A test run in a shell's background has Ctrl-C ignored, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as started:
         limit = time.monotonic() + 60
         while not when(place / "cache"):

@@ -79,10 +79,10 @@ def test_a_class_of_one_photo_is_refused_by_name() -> None:
 
 
 def test_a_class_of_copies_of_one_photo_is_refused_by_name() -> None:
-    with pytest.raises(SourceError, match=r"class 'owl' has 1 photo"):
+    with pytest.raises(SourceError, match=r"class 'owl' has 1 different photo"):
         assign(["cat", "cat", "owl", "owl"], ["a", "b", "c", "c"])
 
 
 def test_a_class_of_copies_of_another_class_is_refused_by_name() -> None:
-    with pytest.raises(SourceError, match=r"class 'owl' has 0 photo"):
+    with pytest.raises(SourceError, match=r"class 'owl' has 0 different photo"):
         assign(["cat", "cat", "owl", "owl"], ["a", "b", "a", "b"])
