@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,25 @@ def _shard_size(prefix: Prefix, photos: int) -> int:
     return min(max(_SHARD_PHOTOS, photos // _SHARDS), max(1, _SHARD_BYTES // row))
 
 
+def _embed_some(
+    source: Source, prefix: Prefix, preprocessing: Preprocessing, chunk: Sequence[Read]
+) -> _Embedded:
+    """Decode all photos of a chunk, then compute all; and the reasons of those that cannot be."""
+    found, pixels, wrong = [], [], {}
+    for read in chunk:
+        try:
+            data = source.read(read.photo)
+            square, width, height = preprocessing.measured(data, read.photo.path)
+        except PhotoError as error:
+            wrong[read.sha256] = error.reason
+            continue
+        found.append((read.sha256, (width, height)))
+        pixels.append(square)
+    features = prefix(pixels) if pixels else []
+    rows = [(h, size, row) for (h, size), row in zip(found, features, strict=True)]
+    return rows, wrong
+
+
 def embed(
     source: Source,
     reads: Sequence[Read],
@@ -62,21 +82,6 @@ def embed(
         fault for each that could not.
     """
 
-    def work(chunk: Sequence[Read]) -> _Embedded:
-        found, pixels, wrong = [], [], {}
-        for read in chunk:
-            try:
-                data = source.read(read.photo)
-                square, width, height = preprocessing.measured(data, read.photo.path)
-            except PhotoError as error:
-                wrong[read.sha256] = error.reason
-                continue
-            found.append((read.sha256, (width, height)))
-            pixels.append(square)
-        features = prefix(pixels) if pixels else []
-        rows = [(h, size, row) for (h, size), row in zip(found, features, strict=True)]
-        return rows, wrong
-
     missing = list({read.sha256: read for read in reads if read.sha256 not in store}.values())
     reasons: dict[str, str] = {}
     waiting: list[tuple[str, tuple[int, int], NDArray[Any]]] = []
@@ -88,6 +93,7 @@ def embed(
             waiting.clear()
 
     shard = _shard_size(prefix, len(missing))
+    work = partial(_embed_some, source, prefix, preprocessing)
     if missing:
         with progress.step("Computing features", len(missing)) as advance:
             try:
