@@ -1,19 +1,18 @@
-"""A recipe: everything that decides a training, as one TOML file, validated whole."""
+"""A recipe: everything that decides a training. What it may say, and what it means."""
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
-import tomllib
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import model_validator as whole
 
+from pawprint.data.augment import Augmentation
 from pawprint.data.images import Preprocessing
-from pawprint.errors import RecipeError
+from pawprint.model.head_layers import AveragePool, Dropout, Flatten, HeadLayer
+
+_TRAIN = re.compile(r"head|all|last:[1-9][0-9]*|from:[A-Za-z0-9_.]+")
 
 
 class _Part(BaseModel):
@@ -24,11 +23,13 @@ class DataPart(Preprocessing):
     """How photos are prepared and split.
 
     Args:
-        validation: the part of each class to hold out.
+        validation: the part of each class to hold out, where the source gives no validation photos.
+        test: the part of the validation photos to keep for a last test, where it gives none.
         seed: of the split and of everything else drawn at random.
     """
 
     validation: float = Field(default=0.2, gt=0, lt=1)
+    test: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @property
@@ -51,133 +52,147 @@ class BackbonePart(_Part):
     weights: str = "imagenet"
 
 
-class HeadStage(_Part):
-    """Train the head alone: logistic regression on frozen features."""
+class LogisticStage(_Part):
+    """Train the head by logistic regression on frozen features, its strength chosen by itself."""
 
-    train: Literal["head"]
+    train: Literal["head"] = "head"
+    fit: Literal["logistic"] = "logistic"
 
 
-class WholeStage(_Part):
-    """Train every layer with Adam.
+class GradientStage(_Part):
+    """Train the head, or the head and the top of the backbone, by gradient descent in Keras.
 
     Args:
-        rate: its peak learning rate; it falls to zero along a cosine.
-        epochs: how often each photo is seen.
+        train: `head`; `last:N` for the last N layers of the backbone as well; `from:LAYER` for
+            those from a layer on, by its name or its number in Keras' `layers`; `all`.
+        optimizer: of Keras, with its defaults but for what stands here.
+        rate: the learning rate; with `cosine` its peak.
+        schedule: `constant`; `cosine`: climbing over `warm_up` epochs, then falling to zero;
+            `plateau`: multiplied by `reduce_factor` whenever the validation loss has not fallen
+            for `reduce_patience` epochs.
+        warm_up: epochs, or a part of one.
+        reduce_factor: see `schedule`.
+        reduce_patience: see `schedule`.
+        weight_decay: of `adamw`.
+        epochs: how often each photo is seen, at most.
         batch_size: photos a step.
-        mirror: show each photo mirrored half of the time.
+        views: 1: each photo as it is; N: and N - 1 augmented copies, made once; `fresh`: augmented
+            anew every epoch.
+        label_smoothing: how much of the truth is spread over all classes.
+        class_weights: weigh classes where their numbers differ much.
+        patience: stop when the validation loss has not fallen for so many epochs; 0 never stops.
+        best_weights: go back to the epoch with the lowest validation loss at the end.
+        batch_norm: `still` keeps the backbone's batch normalisation at the statistics it came
+            with; `moving` lets it follow the photos, for training from nothing.
     """
 
-    train: Literal["all"]
+    train: str
+    fit: Literal["gradient"] = "gradient"
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
     rate: float = Field(default=1e-3, gt=0, le=1)
-    epochs: int = Field(default=10, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    mirror: bool = True
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    warm_up: float = Field(default=0.0, ge=0)
+    reduce_factor: float = Field(default=0.1, gt=0, lt=1)
+    reduce_patience: int = Field(default=2, ge=1)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    epochs: int = Field(default=3, ge=1, le=10_000)
+    batch_size: int = Field(default=32, ge=1, le=65536)
+    views: Annotated[int, Field(ge=1, le=64)] | Literal["fresh"] = 1
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: bool = True
+    patience: int = Field(default=0, ge=0)
+    best_weights: bool = False
+    batch_norm: Literal["still", "moving"] = "still"
+
+    @field_validator("train")
+    @classmethod
+    def _known_layers(cls, value: str) -> str:
+        if not _TRAIN.fullmatch(value):
+            raise ValueError("expected head, all, last:N (N at least 1) or from:LAYER")
+        return value
+
+    @whole(mode="after")
+    def _all_has_effect(self) -> Self:
+        if self.warm_up and self.schedule != "cosine":
+            raise ValueError('warm_up is for schedule = "cosine"')
+        if self.warm_up >= self.epochs:
+            raise ValueError(f"warm_up must be shorter than the stage's {self.epochs} epochs")
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError('weight_decay is for optimizer = "adamw"')
+        return self
 
 
-Stage = Annotated[HeadStage | WholeStage, Field(discriminator="train")]
+def _fit_of(value: Any) -> str:
+    return str(value.get("fit", "gradient") if isinstance(value, dict) else value.fit)
+
+
+Stage = Annotated[
+    Annotated[LogisticStage, Tag("logistic")] | Annotated[GradientStage, Tag("gradient")],
+    Discriminator(
+        _fit_of,
+        custom_error_type="fit",
+        custom_error_message="fit: expected 'logistic' or 'gradient'",
+    ),
+]
 
 
 class Recipe(_Part):
     """Everything that decides a training.
 
-    >>> load("quick").backbone.name
+    >>> Recipe(name="mine", stage=(LogisticStage(),)).backbone.name
     'MobileNetV2'
-    """
-
-    name: str
-    description: str = ""
-    data: DataPart = DataPart()
-    backbone: BackbonePart = BackbonePart()
-    stage: tuple[Stage] = Field(description="one for now; a list, as recipes will have several")
-
-    def to_toml(self) -> str:
-        """The recipe as it is used, every default written out."""
-        lines = [f"name = {_toml(self.name)}", f"description = {_toml(self.description)}"]
-        tables = [("[data]", self.data), ("[backbone]", self.backbone)]
-        for header, part in [*tables, *(("[[stage]]", stage) for stage in self.stage)]:
-            values = part.model_dump().items()
-            lines += ["", header, *(f"{key} = {_toml(value)}" for key, value in values)]
-        return "\n".join(lines) + "\n"
-
-
-def names() -> tuple[str, ...]:
-    """The recipes that come with pawprint."""
-    folder = resources.files("pawprint.training") / "recipes"
-    return tuple(
-        sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
-    )
-
-
-def load(recipe: str | os.PathLike[str]) -> Recipe:
-    """Read a recipe by name or from a TOML file.
 
     Args:
-        recipe: the name of one that comes with pawprint, or a file's path.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        RecipeError: no such recipe, no TOML, or faults in it; all of them are listed.
+        name: of the recipe.
+        description: one line.
+        data: how photos are prepared and split.
+        backbone: which network to start from.
+        head: the layers between the backbone and the answering layer; first what makes a vector of
+            its map: `average_pool` or `flatten`.
+        augment: what may happen to a photo in an augmented view, all of it together.
+        stage: what is trained, one after the other.
+        keras_h5: also save the whole Keras model in the run's folder, under this name.
     """
-    name = os.fspath(recipe)
-    if name in names():
-        text = (resources.files("pawprint.training") / "recipes" / f"{name}.toml").read_text(
-            "utf-8"
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    keras_h5: str = Field(default="", pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*\.h5)?$")
+    data: DataPart = DataPart()
+    backbone: BackbonePart = BackbonePart()
+    head: tuple[HeadLayer, ...] = (AveragePool(),)
+    augment: tuple[Augmentation, ...] = ()
+    stage: tuple[Stage, ...] = Field(min_length=1)
+
+    @field_validator("head")
+    @classmethod
+    def _one_vector(cls, value: tuple[HeadLayer, ...]) -> tuple[HeadLayer, ...]:
+        makers = [isinstance(layer, AveragePool | Flatten) for layer in value]
+        if not makers or not makers[0] or sum(makers) != 1:
+            raise ValueError(
+                "expected average_pool or flatten first and nowhere else: it makes a vector of "
+                "the backbone's map"
+            )
+        return value
+
+    @whole(mode="after")
+    def _parts_fit(self) -> Self:
+        for number, stage in enumerate(self.stage, 1):
+            if isinstance(stage, LogisticStage):
+                if number > 1:
+                    raise ValueError(f'stage.{number}: fit = "logistic" is for the first stage')
+                if not self.linear_head:
+                    raise ValueError(
+                        f'stage.{number}: fit = "logistic" needs a head of average_pool alone'
+                    )
+            elif stage.views != 1 and not self.augment:
+                raise ValueError(
+                    f"stage.{number}: views = {stage.views!r} needs at least one [[augment]]"
+                )
+        return self
+
+    @property
+    def linear_head(self) -> bool:
+        """Whether the head is one linear layer on averaged channels."""
+        return isinstance(self.head[0], AveragePool) and all(
+            isinstance(layer, Dropout) for layer in self.head[1:]
         )
-    else:
-        try:
-            text = Path(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            near = difflib.get_close_matches(name, names(), 1)
-            raise RecipeError(
-                f"{name}: no recipe of that name and no file that can be read "
-                f"({getattr(error, 'strerror', None) or 'not UTF-8 text'}); "
-                + (f"did you mean {near[0]!r}? " if near else "")
-                + f"recipes: {', '.join(names())}"
-            ) from None
-    try:
-        return parse(tomllib.loads(text), name)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{name} is not TOML: {error}") from None
-
-
-def parse(values: dict[str, Any], name: str) -> Recipe:
-    """Validate a recipe's values; `name` is what errors call it.
-
-    Raises:
-        RecipeError: with every fault.
-    """
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(_fault(dict(fault)) for fault in error.errors())
-        raise RecipeError(f"{name}: {faults}") from None
-
-
-def _fault(fault: dict[str, Any]) -> str:
-    # The stage's number and kind stand in the path; for one stage no user wrote them.
-    path = list(fault["loc"][:1] + fault["loc"][3:] if fault["loc"][0] == "stage" else fault["loc"])
-    where = ".".join(path)
-    if fault["type"] != "extra_forbidden":
-        return f"{where}: {fault['msg']} (found {fault['input']!r})"
-    near = difflib.get_close_matches(path[-1], _known(path[:-1], fault["loc"]), 1)
-    return f"{where}: unknown key" + (f", did you mean {near[0]!r}?" if near else "")
-
-
-def _known(table: list[str], where: tuple[Any, ...]) -> list[str]:
-    kinds: dict[str, type[BaseModel]] = {
-        "": Recipe,
-        "data": DataPart,
-        "backbone": BackbonePart,
-        "stage": WholeStage if "all" in where else HeadStage,
-    }
-    return list(kinds.get(".".join(table), Recipe).model_fields)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
