@@ -37,7 +37,7 @@ def key_of(prefix: Prefix, preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def _shard_size(prefix: Prefix, photos: int) -> int:
-    row = np.dtype(prefix.dtype).itemsize * int(np.prod(prefix.shape))
+    row = 40 + np.dtype(prefix.dtype).itemsize * int(np.prod(prefix.shape))
     return min(max(_SHARD_PHOTOS, photos // _SHARDS), max(1, _SHARD_BYTES // row))
 
 

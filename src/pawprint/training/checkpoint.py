@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pawprint.data.dataset import Dataset
 from pawprint.errors import OutputError, RecipeError, SourceError
+from pawprint.progress import Progress
 from pawprint.training.recipe import Recipe
 
 SUFFIX = ".unfinished"
@@ -135,6 +136,22 @@ class Checkpoints:
                 f"{self.folder} cannot be written ({error.strerror}); make room, then run the "
                 "same command with --resume to go on from the epoch before"
             ) from None
+
+    def begin(self, resume: bool, progress: Progress) -> Kept | None:
+        """The checkpoint to go on from; without `resume` what is there gives way.
+
+        Raises:
+            PawprintError: as `load` does.
+        """
+        if resume:
+            kept = self.load()
+            if kept is None:
+                progress.say(f"{self.folder} has nothing to go on from; beginning anew")
+            return kept
+        if self.folder.exists():
+            progress.say(f"{self.folder} was left unfinished and is replaced by this training")
+            self.remove()
+        return None
 
     def remove(self) -> None:
         """Forget the training: it is finished."""

@@ -161,7 +161,11 @@ class GradientFit:
         ticks = load_keras().callbacks.LambdaCallback(on_train_batch_end=tell)
         with batches:
             log = self._model.fit(
-                iter(batches), steps_per_epoch=self._steps, callbacks=[ticks], verbose=0
+                iter(batches),
+                steps_per_epoch=self._steps,
+                shuffle=False,
+                callbacks=[ticks],
+                verbose=0,
             ).history
         return float(log["entropy"][0]), float(log["accuracy"][0])
 

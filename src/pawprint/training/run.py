@@ -134,10 +134,9 @@ def train(
             backbone = _backbone(chosen, offline)
         dataset, sides = _look(opened, chosen, views, backbone, strict, progress, clock)
         checkpoints = Checkpoints(folder, chosen, backbone.digest, dataset)
-        kept = checkpoints.load() if resume else None
-        if resume and kept is None:
-            progress.say(f"{checkpoints.folder} has nothing to go on from; beginning anew")
-        with Board(checkpoints.folder if tensorboard else None) as board:
+        kept = checkpoints.begin(resume, progress)
+        logged = len(kept.progressed.history) if kept else 0
+        with Board(checkpoints.folder if tensorboard else None, logged) as board:
             material = Material(
                 network=network.build(backbone, chosen.head, len(dataset.classes)),
                 views=views,

@@ -16,12 +16,13 @@ class Board:
 
     Args:
         folder: where `tensorboard/` is made; None logs nothing.
+        logged: epochs that are in it already.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, logged: int = 0) -> None:
         self.folder = folder and folder / FOLDER
         self._writer: Any = None
-        self._step = 0
+        self._step = logged
         if self.folder is None:
             return
         try:

@@ -1,0 +1,1 @@
+def overfitting(history, restored=()): return []
