@@ -4,7 +4,7 @@ keras_recipes.py TRAIN VALIDATION NAME --weights FILE [--epochs E1,E2]
 
 TRAIN and VALIDATION hold class folders of two classes; NAME is two-stage, small-dense, rmsprop-128
 or tutorial-160. Prints one line of JSON: for each stage its seconds from the start of `fit` to its
-end, the weights it trains, its accuracy on validation and a row for each epoch.
+end, how many weights it trains, its accuracy on validation and a row for each epoch.
 """
 
 import argparse
@@ -100,6 +100,7 @@ def main() -> None:
         augment = keras.Sequential(augmentation)
         copies = train.map(lambda x, y: (augment(x, training=True), y), tf.data.AUTOTUNE)
         train, augmentation = train.concatenate(copies), []
+    told: dict[str, Any] = {"recipe": chosen.name, "validation_photos": len(validation.file_paths)}
     train = train.prefetch(tf.data.AUTOTUNE)
     validation = validation.prefetch(tf.data.AUTOTUNE)
 
@@ -114,7 +115,7 @@ def main() -> None:
         x = layer(x)
     model = keras.Model(inputs, x)
 
-    told: dict[str, Any] = {"recipe": chosen.name, "stages": []}
+    told["stages"] = []
     for number, stage in enumerate(stages):
         if chosen.epochs:
             stage.epochs = chosen.epochs[number]
@@ -125,6 +126,7 @@ def main() -> None:
         told["stages"].append(fit(model, stage, train, validation))
     told["seconds"] = round(sum(stage["seconds"] for stage in told["stages"]), 3)
     if test is not None:
+        told["test_photos"] = len(test.file_paths)
         told["test_accuracy"] = model.evaluate(test, verbose=0)[1]
     print(json.dumps(told), flush=True)
 
