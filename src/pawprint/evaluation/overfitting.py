@@ -1,1 +1,0 @@
-def overfitting(history, restored=()): return []
