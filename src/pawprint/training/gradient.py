@@ -228,11 +228,9 @@ def _trained_model(stage: GradientStage, whole: Network) -> Any:
     """The Keras model of what is above the cut, with the right layers trainable."""
     first = first_trained(whole.backbone, stage.train)
     set_trained(whole.backbone, first)
-    cut, moves = cut_below(whole.backbone, first), stage.batch_norm == "moving"
-    if cut is None:
-        model = network.whole_model(whole, batch_norm_moves=moves)
-    else:
-        model = network.upper_model(whole, cut, batch_norm_moves=moves)
+    model = network.upper_model(
+        whole, cut_below(whole.backbone, first), batch_norm_moves=stage.batch_norm == "moving"
+    )
     trained = [*whole.backbone.network.layers[first:], *whole.head]
     expected = sum(len(layer.trainable_variables) for layer in trained)
     assert len(model.trainable_variables) == expected, (len(model.trainable_variables), expected)
