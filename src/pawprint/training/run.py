@@ -135,8 +135,8 @@ def train(
         dataset, sides = _look(opened, chosen, views, backbone, strict, progress, clock)
         checkpoints = Checkpoints(folder, chosen, backbone.digest, dataset)
         kept = checkpoints.begin(resume, progress)
-        logged = len(kept.progressed.history) if kept else 0
-        with Board(checkpoints.folder if tensorboard else None, logged) as board:
+        before = kept.progressed.history if kept else []
+        with Board(checkpoints.folder if tensorboard else None, before) as board:
             material = Material(
                 network=network.build(backbone, chosen.head, len(dataset.classes)),
                 views=views,
@@ -156,14 +156,11 @@ def train(
                 if side in sides
             }
         with progress.step("Writing the run", None):
-            record = write_run(
-                folder, opened, chosen, dataset, Finished(material, fitted, judged, board.folder), clock
-            )
+            finished = Finished(material, fitted, judged, board.folder)
+            record = write_run(folder, opened, chosen, dataset, finished, clock)
         checkpoints.remove()
     test = judged[TEST].figures if TEST in judged else None
-    return Run(
-        folder, judged[VALIDATION].figures, test, record, dataset.faults, fitted.history
-    )
+    return Run(folder, judged[VALIDATION].figures, test, record, dataset.faults, fitted.history)
 
 
 def _changes(
