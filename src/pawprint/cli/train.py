@@ -69,7 +69,7 @@ def train(
 ) -> None:
     """Train a classifier on a folder or archive of photos, and write the run to a folder."""
     from pawprint.progress import Terminal
-    from pawprint.training.recipe_files import parse_change
+    from pawprint.training.recipe_files import parse_change  # noqa
     from pawprint.training.run import train as run_training
 
     run = run_training(
