@@ -13,6 +13,11 @@ from typing import BinaryIO
 
 import platformdirs
 
+from pawprint.data.wording import os_reason
+from pawprint.errors import OutputError
+from pawprint.progress import SILENT, Progress
+
+_CHUNK = 2**20
 _POLL = 0.2  # seconds between looks at a lock that another process holds
 
 
@@ -49,6 +54,41 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_free(path: Path) -> None:
+    """Refuse a name that something has already.
+
+    Raises:
+        OutputError: it has.
+    """
+    if os.path.lexists(path):
+        raise OutputError(f"{path} exists already; name a file that does not")
+
+
+def copy_out(path: Path, to: Path, progress: Progress = SILENT) -> None:
+    """Copy a file out of the cache, so that what happens to the copy does not harm the cache.
+
+    Args:
+        path: the file.
+        to: where to; must not exist.
+        progress: where to show how it goes, in bytes.
+
+    Raises:
+        OutputError: it exists, or cannot be written.
+    """
+    check_free(to)
+    total = path.stat().st_size
+    try:
+        step = progress.step(f"Copying to {to.name}", total)
+        with path.open("rb") as source, replacing(to) as file, step as advance:
+            while data := source.read(_CHUNK):
+                advance(file.write(data))
+    except OSError as error:
+        raise OutputError(
+            f"{to} cannot be written ({os_reason(error)}); {total:,} bytes are needed in a folder "
+            "that is there"
+        ) from error
 
 
 @contextlib.contextmanager

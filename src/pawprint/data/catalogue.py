@@ -6,6 +6,7 @@ the unpacked copy, so that nothing else in it becomes a photo.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import re
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pawprint.data.download import downloads_folder, fetch, place
+from pawprint.data.download import downloaded, downloads_folder, fetch
 from pawprint.data.layout import Found, Join, Listing, SourcePhoto, capped, other_files
 from pawprint.data.wording import os_reason, shown
 from pawprint.errors import PhotoError, SourceError
@@ -52,9 +53,9 @@ class Named:
     groups: tuple[str, ...]
     jfif: bool = False
 
-    def place(self) -> Path:
-        """Where its archive is kept once it is downloaded."""
-        return place(self.url, downloads_folder())
+    def here(self) -> Path | None:
+        """Where its archive is, once it was downloaded."""
+        return downloaded(self.url, downloads_folder(), self.size)
 
     def fetch(self, *, offline: bool = False, progress: Progress = SILENT) -> Path:
         """Download its archive, or find it where it is kept."""
@@ -171,3 +172,23 @@ CATS_AND_DOGS_FILTERED = Named(
 )
 
 CATALOGUE = {named.name: named for named in (CATS_VS_DOGS, CATS_AND_DOGS_FILTERED)}
+
+
+def find(name: str) -> Named:
+    """Find a dataset by its name.
+
+    >>> find("cats_vs_dogs").photos
+    23262
+
+    Args:
+        name: as it is listed.
+
+    Raises:
+        SourceError: there is none of that name.
+    """
+    if name not in CATALOGUE:
+        near = difflib.get_close_matches(name, CATALOGUE, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        known = ", ".join(CATALOGUE)
+        raise SourceError(f"there is no dataset {shown(name)!r} here; known: {known}{hint}")
+    return CATALOGUE[name]

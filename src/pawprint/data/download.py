@@ -89,6 +89,19 @@ def place(url: str, folder: Path) -> Path:
     return folder / key / (name or "download")
 
 
+def downloaded(url: str, folder: Path, size: int | None = None) -> Path | None:
+    """Find what an earlier download left, if it was whole.
+
+    Args:
+        url: the address.
+        folder: of all downloads.
+        size: in bytes, where it is known beforehand.
+    """
+    path = place(url, folder)
+    whole = path.is_file() and (size is None or path.stat().st_size == size)
+    return path if whole else None
+
+
 def fetch(
     url: str,
     folder: Path,
@@ -125,9 +138,9 @@ def fetch(
         DownloadError: it is not to be had, not what it should be, or cannot be kept.
     """
     _check_address(url)
+    if found := downloaded(url, folder, size):
+        return found
     path = place(url, folder)
-    if _is_whole(path, size):
-        return path
     if offline:
         raise DownloadError(
             f"{shown(url)} was not downloaded yet, and nothing is downloaded offline; run "
@@ -139,7 +152,7 @@ def fetch(
         path.parent.mkdir(parents=True, exist_ok=True)
         busy = f"another process is downloading {path.name}; waiting for it"
         with locked(path.parent / ".lock", lambda: progress.say(busy)):
-            if not _is_whole(path, size):
+            if not downloaded(url, folder, size):
                 _Download(url, path, size, sha256, progress, cap, timeout).run(waits)
     except OSError as error:
         raise DownloadError(
@@ -147,10 +160,6 @@ def fetch(
             "set PAWPRINT_CACHE to a folder that can be written and has room"
         ) from error
     return path
-
-
-def _is_whole(path: Path, size: int | None) -> bool:
-    return path.is_file() and (size is None or path.stat().st_size == size)
 
 
 def _check_address(url: str, before: str = "") -> None:
@@ -171,10 +180,10 @@ def _check_address(url: str, before: str = "") -> None:
         return
     if before and not before.startswith("https:") and parts.scheme == "http" and host in _HERE:
         return
-    sent = f"{shown(before)} leads to " if before else ""
+    what = f"{shown(before)} leads to {shown(url)}, which" if before else shown(url)
     raise DownloadError(
-        f"{sent}{shown(url)}, which is not https; what comes over it could be changed on the way: "
-        "give an https address, or download the file yourself and give it"
+        f"{what} is not https, so what comes could be changed on the way; give an https address, "
+        "or download the file yourself and give it"
     )
 
 
@@ -293,7 +302,7 @@ class _Download:
             if error.code in _PASSING:
                 raise _Broken(f"the server answers {error.code} {error.reason}") from None
             if 300 <= error.code < 400:
-                self._fail("leads from address to address without end; check the address")
+                self._fail("leads on without end, or to where it is not safe to follow; check it")
             self._fail(f"is not to be had: the server answers {error.code}; check the address")
         except urllib.error.URLError as error:
             reason = error.reason
