@@ -84,7 +84,9 @@ class Named:
         Raises:
             SourceError: a folder that it must have is missing or holds no photos of it.
         """
-        photos, left, found = [], dict(listing.odd), set()
+        photos, left = [], dict(listing.odd)
+        found: set[str] = set()
+        taken: set[str] = set()
         for parts in listing.photos:
             tail = (root, *parts)[-3:]
             match = re.fullmatch(self.pattern, "/".join(tail))
@@ -95,6 +97,7 @@ class Named:
             if self.jfif and (fault := _without_marker(join(parts), head)):
                 left[parts] = fault
                 continue
+            taken.add("/".join(tail[:2]))
             split = match.groupdict().get("split")
             photos.append(SourcePhoto(join(parts), match["label"].lower(), split))
         if missing := [group for group in self.groups if group not in found]:
@@ -103,6 +106,11 @@ class Named:
                 f"{', '.join(missing)}; expected photos in {', '.join(self.groups)} (to use it as "
                 f"it is, give it without '{self.name}:')"
             )
+        if found != taken:
+            gone = f"every photo in {', '.join(sorted(found - taken))} is left out"
+            raise SourceError(
+                f"{shown(path)}: {gone} ({', '.join(sorted(set(left.values()))[:3])})"
+            )
         depth = max(len(parts) for parts in listing.photos) - 1
         return photos, capped(left, join, len(left)) + other_files(path, listing, depth, join)
 
@@ -110,14 +118,16 @@ class Named:
         """Say why a local copy is not the official archive; nothing when it is."""
         try:
             if os.path.isdir(path):
-                return "is a folder, which cannot be held against the official archive"
+                return (
+                    f"is a folder, which cannot be held against the official archive of {self.name}"
+                )
             size = os.path.getsize(path)
             if size != self.size:
-                return f"has {size:,} bytes and the official archive {self.size:,}"
+                return f"has {size:,} bytes, and the official archive of {self.name} {self.size:,}"
             if self.sha256 is not None:
                 with open(path, "rb") as file:
                     if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
-                        return "has not the SHA-256 of the official archive"
+                        return f"has not the SHA-256 of the official archive of {self.name}"
         except OSError as error:
             raise SourceError(f"{shown(path)} cannot be read ({os_reason(error)})") from error
         return ""

@@ -145,7 +145,7 @@ def _open_named(
     if not copy:
         path = os.fspath(named.fetch(offline=offline, progress=progress))
     elif os.path.exists(copy) and (difference := named.difference(copy)):
-        progress.say(f"{shown(copy)} {difference} of {named.name}; it is used all the same")
+        progress.say(f"{shown(copy)} {difference}; it is used all the same")
     source = _open_local(path, limits, named)
     if told := named.told((list(source.photos), list(source.skipped)), official=not copy):
         progress.say(told)
