@@ -176,9 +176,8 @@ def _check_address(url: str, before: str = "") -> None:
         )
     if not host or any(c.isspace() or not c.isprintable() for c in url):
         raise DownloadError(f"{shown(url)} is no address; expected https://host/path/photos.zip")
-    if parts.scheme == "https" or (parts.scheme == "http" and host in _HERE and not before):
-        return
-    if before and not before.startswith("https:") and parts.scheme == "http" and host in _HERE:
+    local = parts.scheme == "http" and host in _HERE and not before.lower().startswith("https:")
+    if parts.scheme == "https" or local:
         return
     what = f"{shown(before)} leads to {shown(url)}, which" if before else shown(url)
     raise DownloadError(

@@ -118,7 +118,7 @@ def open_source(
             return _open_address(path, limits, offline, progress)
         if colon and name == "tfds":
             exported = os.fspath(tfds.export(rest, offline=offline, progress=progress))
-            return _open_archive(open_archive(exported, limits), exported, name=rest)
+            return _open_archive(open_archive(exported, limits), path, name=_stem(exported))
         if name in CATALOGUE and (rest or not colon):
             return _open_named(CATALOGUE[name], rest, limits, offline, progress)
     elif path in CATALOGUE:
@@ -135,7 +135,7 @@ def _open_address(url: str, limits: Limits, offline: bool, progress: Progress) -
         if isinstance(error, ArchiveError) or not isinstance(error.__cause__, OSError):
             path.unlink(missing_ok=True)  # the next try is to download it again
         raise type(error)(f"what {shown(url)} gave: {error}") from error
-    return _open_archive(archive, os.fspath(path))
+    return _open_archive(archive, url, name=_stem(os.fspath(path)))
 
 
 def _open_named(
@@ -170,6 +170,7 @@ def _open_local(path: str, limits: Limits, named: Named | None = None) -> Source
 def _open_archive(
     archive: Archive[Any], path: str, named: Named | None = None, name: str | None = None
 ) -> Source:
+    """Find the photos of an archive, which the user knows as `path`."""
     listing = Listing()
     for file in archive.files:
         if parts := layout.wanted(file):

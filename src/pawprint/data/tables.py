@@ -211,6 +211,8 @@ def _photo(table: str, line: int, row: Mapping[str, Any], faults: _Faults) -> So
         faults.add(line, f"{shown(values['path'])} is an address; only files on disk are read")
     if "\0" in values["path"]:
         faults.add(line, "the path has a NUL in it")
+    if len(faults.found) > before:
+        return None
     path = os.path.join(os.path.dirname(table), values["path"])
     return SourcePhoto(path, values["label"], _SPLITS.get(split))
 
