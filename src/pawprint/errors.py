@@ -3,7 +3,8 @@
 ```
 PawprintError
 ├── SourceError          photos that cannot be used as a dataset: missing, empty, one class
-│   └── ArchiveError     an archive that is damaged, encrypted or not safe to read
+│   ├── ArchiveError     an archive that is damaged, encrypted or not safe to read
+│   └── DownloadError    a download that failed, or is not the file it should be
 ├── PhotoError           one photo that cannot be used (its `path` and `reason`)
 │   ├── EmptyPhoto       no bytes at all
 │   ├── NotAPhoto        bytes that are no image, or not one of the formats read here
@@ -33,6 +34,10 @@ class SourceError(PawprintError):
 
 class ArchiveError(SourceError):
     """The archive is damaged, encrypted or not safe to read."""
+
+
+class DownloadError(SourceError):
+    """The download failed, or is not the file it should be."""
 
 
 class PhotoError(PawprintError):

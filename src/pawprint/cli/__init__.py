@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pawprint.cli import cache, evaluate, predict, samples, train
+from pawprint.cli import cache, datasets, evaluate, predict, samples, train
 from pawprint.errors import PawprintError
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
@@ -28,6 +28,7 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("samples")(samples.samples)
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")
 
 
