@@ -14,7 +14,7 @@ from PIL import Image
 
 from pawprint.errors import OutputError
 from pawprint.evaluation.metrics import figures, roc_auc
-from pawprint.report import plots
+from pawprint.report import plots, style
 
 HISTORY = [
     {
@@ -105,7 +105,7 @@ def test_any_class_name_is_written_in_the_svg(draw, classes, tmp_path):
 
 def test_names_no_font_here_can_draw_carry_their_number(tmp_path):
     unknown = "\U0001f9ff\U000e0041"
-    assert plots._names(["cat", unknown]) == ["cat", f"2: {unknown}"]
+    assert style.short_names(["cat", unknown]) == ["cat", f"2: {unknown}"]
     assert f"2: {unknown}" in svg_text(confusion(["cat", unknown]), tmp_path)
 
 
@@ -117,10 +117,10 @@ def test_names_illegal_in_xml_are_made_legal(tmp_path):
 
 def test_long_names_are_shortened_and_stay_apart(tmp_path):
     names = [f"a very long name of a class that ends in {end}" for end in "abcdef"]
-    short = plots._names(names)
+    short = style.short_names(names)
     assert len(set(short)) == 6
     assert max(map(len, short)) == 24
-    assert plots._names(["x" * 24]) == ["x" * 24]
+    assert style.short_names(["x" * 24]) == ["x" * 24]
     drawn = confusion(names)
     text = svg_text(drawn, tmp_path)
     assert all(name in text for name in short)

@@ -1,65 +1,44 @@
 """Plots of a run, drawn by matplotlib from plain data and written whole or not at all.
 
-Nothing here touches pyplot: a figure belongs to its caller and goes when the caller drops it.
-Colours are those of M. Okabe and K. Ito, "Color universal design" (2008), told apart by readers
-with any colour vision; what they tell is also told by line style or text.
+What colours tell is also told by line style or text.
 """
 
 import os
-import unicodedata
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pawprint.errors import OutputError
 from pawprint.evaluation.metrics import Figures, check_predictions, roc_auc, roc_points
+from pawprint.report.style import (
+    BLUE,
+    DPI,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    laid_out,
+    short_names,
+    style,
+    subplots,
+)
 
-_BLUE, _ORANGE, _GREEN, _PURPLE, _SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
-_INK, _GREY, _PALE = "#333333", "#8A8A8A", "#E6E6E6"
-_CURVES = ((_BLUE, "-"), (_ORANGE, "--"), (_GREEN, "-."), (_PURPLE, ":"), (_SKY, (0, (5, 1, 1, 1))))
+_CURVES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), (SKY, (0, (5, 1, 1, 1))))
 
-_LONGEST_LABEL = 24
 _MOST_CELLS_WITH_TEXT = 15
 _MOST_TICKS = 50
-_DPI = 120
-
-_STYLE: Any = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": _GREY,
-    "axes.labelcolor": _INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "font.size": 9,
-    "grid.color": _PALE,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    # Text, not outlines: it can be searched, and the reader's fonts draw what ours lack.
-    "svg.fonttype": "none",
-    "svg.hashsalt": "pawprint",
-    "text.color": _INK,
-    # A class may well be named "$5 vs $10".
-    "text.parse_math": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-}
-# For scripts that matplotlib's own font lacks, where installed.
-_MORE = ("Noto Sans CJK SC", "Microsoft YaHei", "Malgun Gothic", "Hiragino Sans")
 
 
 def confusion_matrix(figures: Figures) -> Figure:
@@ -86,11 +65,11 @@ def confusion_matrix(figures: Figures) -> Figure:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.ma.masked_array(counts / np.maximum(totals, 1), np.repeat(totals == 0, k, axis=1))
     low, high = figures.accuracy_interval
-    names = _names([one.label for one in figures.classes])
+    names = short_names([one.label for one in figures.classes])
     side = min(3.6 + 0.62 * min(k, 8) + 0.2 * max(k - 8, 0), 12.0)
     beside = 0.05 * max(max(map(len, names)) - 6, 0)
-    with _style():
-        figure, (axes,) = _panels(side + beside, side + 0.7 * beside * _steep(names))
+    with style():
+        figure, (axes,) = subplots(side + beside, side + 0.7 * beside * _steep(names))
         many = k > _MOST_TICKS
         edge: Any = {} if many else {"edgecolor": "white", "linewidth": 1.0}
         # One path per cell is heavy in the SVG of very many classes.
@@ -105,7 +84,7 @@ def confusion_matrix(figures: Figures) -> Figure:
             + f"\n{100 * figures.confidence:g} % interval {100 * low:.1f} to {100 * high:.1f} %, "
             + ("1 photo" if figures.count == 1 else f"{figures.count:,} photos")
         )
-        return _laid_out(figure)
+        return laid_out(figure)
 
 
 def roc_curve(
@@ -129,7 +108,7 @@ def roc_curve(
     'Area under the ROC curve 1.000'
     """
     check_predictions(truth, probabilities, classes)
-    names = _names(classes)
+    names = short_names(classes)
     curves = []
     for column in [1] if len(names) == 2 else range(len(names)):
         positive, score = np.asarray(truth) == column, np.asarray(probabilities)[:, column]
@@ -137,22 +116,22 @@ def roc_curve(
         if area is not None and points is not None:
             curves.append((area, names[column], points))
     curves.sort(key=lambda curve: curve[0])
-    with _style():
-        figure, (axes,) = _panels(5.2, 5.4)
-        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+    with style():
+        figure, (axes,) = subplots(5.2, 5.4)
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
         lines: list[Line2D] = []
         # Lowest area last, so that what needs attention lies on top.
         for place, (area, name, points) in reversed(list(enumerate(curves))):
-            colour, dashes = _CURVES[place] if place < len(_CURVES) else (_PALE, "-")
+            colour, dashes = _CURVES[place] if place < len(_CURVES) else (PALE, "-")
             (line,) = axes.plot(*points, color=colour, linestyle=dashes, clip_on=False)
             if place < len(_CURVES):
                 # Area first: matplotlib leaves out labels that begin with "_".
                 line.set_label(f"{area:.3f}  {name}")
                 lines.append(line)
         if len(names) == 2 and curves:
-            axes.fill_between(*curves[0][2], color=_BLUE, alpha=0.08, linewidth=0)
+            axes.fill_between(*curves[0][2], color=BLUE, alpha=0.08, linewidth=0)
         _finish_roc(axes, [area for area, _, _ in curves], lines, names)
-        return _laid_out(figure)
+        return laid_out(figure)
 
 
 def training_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
@@ -178,11 +157,11 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     starts = [i for i, stage in enumerate(stages) if i == 0 or stage != stages[i - 1]]
     epochs = np.arange(1, len(history) + 1)
     marker = "o" if len(history) <= 30 else ""
-    with _style():
-        figure, panels = _panels(9.0, 3.8, columns=2)
+    with style():
+        figure, panels = subplots(9.0, 3.8, columns=2)
         for axes, key in zip(panels, ("accuracy", "loss"), strict=True):
             for name, column, line in (("training", key, "-"), ("validation", f"val_{key}", "--")):
-                values, colour = _column(history, column), _BLUE if line == "-" else _ORANGE
+                values, colour = _column(history, column), BLUE if line == "-" else ORANGE
                 if not np.isnan(values).all():
                     axes.plot(epochs, values, line, color=colour, marker=marker, ms=3.5, label=name)
             if len(starts) > 1:
@@ -194,7 +173,7 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
             if axes.lines:
                 axes.legend(loc="lower right" if key == "accuracy" else "upper right")
         panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
-        return _laid_out(figure)
+        return laid_out(figure)
 
 
 def strength_curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -219,26 +198,26 @@ def strength_curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
         raise ValueError(f"expected strengths above 0, got {strengths.tolist()}")
     rows = [rows[i] for i in np.argsort(strengths, kind="stable")]
     strengths = np.sort(strengths)
-    with _style():
-        figure, panels = _panels(9.0, 3.6, columns=2)
+    with style():
+        figure, panels = subplots(9.0, 3.6, columns=2)
         for axes, key, title, unit in (
             (panels[0], "log_loss", "Log loss: lower is better", ""),
             (panels[1], "accuracy", "Accuracy: higher is better", " %"),
         ):
             values = _column(rows, key) * (100 if unit else 1)
-            axes.plot(strengths, values, "o-", color=_BLUE, markersize=4)
+            axes.plot(strengths, values, "o-", color=BLUE, markersize=4)
             for row, strength, value in zip(rows, strengths, values, strict=True):
                 if row.get("chosen"):
-                    axes.axvline(strength, color=_ORANGE, linewidth=0.8, linestyle=(0, (4, 3)))
-                    axes.plot([strength], [value], "D", color=_ORANGE, markersize=8)
-                    axes.set_title(f"chosen: {strength:g}", loc="right", color=_ORANGE, fontsize=9)
+                    axes.axvline(strength, color=ORANGE, linewidth=0.8, linestyle=(0, (4, 3)))
+                    axes.plot([strength], [value], "D", color=ORANGE, markersize=8)
+                    axes.set_title(f"chosen: {strength:g}", loc="right", color=ORANGE, fontsize=9)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
             axes.xaxis.set_minor_formatter(FuncFormatter(lambda _x, _: ""))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _, unit=unit: f"{y:g}{unit}"))
             axes.set(title=title, xlabel="strength C (right: less regularised)")
             axes.grid(axis="y")
-        return _laid_out(figure)
+        return laid_out(figure)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -269,9 +248,9 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _style():
+        with style():
             for (part, _), (ending, fields) in zip(pairs, metadata.items(), strict=True):
-                figure.savefig(part, format=ending, dpi=_DPI, metadata=fields, facecolor="white")
+                figure.savefig(part, format=ending, dpi=DPI, metadata=fields, facecolor="white")
         for part, path in pairs:
             os.replace(part, path)
     except OSError as error:
@@ -281,57 +260,6 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
             with suppress(OSError):
                 part.unlink()
     return [path for _, path in pairs]
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    with warnings.catch_warnings(), matplotlib.rc_context({**_STYLE, "font.family": _fonts()}):
-        # Drawn as a box in the PNG; whole in the SVG, where the reader's fonts may have it.
-        warnings.filterwarnings("ignore", r"Glyph .* missing|Matplotlib currently does not support")
-        yield
-
-
-@lru_cache(maxsize=1)
-def _fonts() -> list[str]:
-    # Naming a font that is not installed would make matplotlib complain in the log.
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(font for font in _MORE if font in installed)]
-
-
-@lru_cache(maxsize=1)
-def _drawable() -> frozenset[int]:
-    paths = map(font_manager.findfont, _fonts())
-    return frozenset().union(*(font_manager.get_font(path).get_charmap() for path in paths))
-
-
-def _panels(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-    figure = Figure(figsize=(width, height), layout=layout)
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
-
-
-def _laid_out(figure: Figure) -> Figure:
-    # Once for both files: it costs as much as drawing, and a second pass would shift the first.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    return figure
-
-
-def _names(classes: Sequence[str]) -> list[str]:
-    names = []
-    for number, name in enumerate(map(str, classes), start=1):
-        # Control characters and halves of surrogate pairs are legal in file names, not in XML.
-        bad = {c for c in name if unicodedata.category(c) in {"Cc", "Cn", "Cs", "Zl", "Zp"}}
-        clean = "".join("�" if c in bad else c for c in name)
-        if bad or not _drawable().issuperset(map(ord, clean)):
-            # Boxes look all alike in the PNG.
-            clean = f"{number}: {clean}"
-        if len(clean) > _LONGEST_LABEL:
-            # Names of one kind often differ at the end only.
-            half = _LONGEST_LABEL // 2
-            clean = f"{clean[:half]}…{clean[1 - half :]}"
-        names.append(clean)
-    return names
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:
@@ -353,8 +281,8 @@ def _label_classes(axes: Axes, names: Sequence[str]) -> None:
     axes.set_xticks(places, labels, fontsize=size, rotation=angle, ha=end, rotation_mode="anchor")
     axes.set_yticks(places, labels, fontsize=size)
     axes.tick_params(length=0)
-    axes.set_xlabel("predicted class", color=_GREY)
-    axes.set_ylabel("true class", color=_GREY)
+    axes.set_xlabel("predicted class", color=GREY)
+    axes.set_ylabel("true class", color=GREY)
 
 
 def _write_cells(axes: Axes, counts: npt.NDArray[np.int64], shares: Any) -> None:
@@ -366,7 +294,7 @@ def _write_cells(axes: Axes, counts: npt.NDArray[np.int64], shares: Any) -> None
             continue
         text = f"{count:,}\n{100 * share:.0f} %" if count else "0"
         # White where it stands out more than ink does.
-        colour = "white" if share > 0.65 else _INK if count else "#B0B0B0"
+        colour = "white" if share > 0.65 else INK if count else "#B0B0B0"
         look: Any = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
         axes.text(column + 0.5, row + 0.5, text, **look)
 
@@ -391,9 +319,9 @@ def _finish_roc(axes: Axes, areas: list[float], lines: list[Line2D], names: list
 def _mark_stages(axes: Axes, starts: Sequence[int], stages: Sequence[object]) -> None:
     for start, end in zip(starts, [*starts[1:], len(stages)], strict=True):
         if start:
-            axes.axvline(start + 0.5, color=_GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.axvline(start + 0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
         # A narrower stage has no room for its name.
         if (end - start) / len(stages) > 0.12:
-            look: Any = {"textcoords": "offset points", "color": _GREY, "size": 8}
+            look: Any = {"textcoords": "offset points", "color": GREY, "size": 8}
             foot, above = (start + 0.5, 1.0), axes.get_xaxis_transform()
             axes.annotate(f"stage {stages[start]}", foot, (3, 3), xycoords=above, **look)
