@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Reports that some units of a step are done, and how things stand."""
+
+    def __call__(self, done: int, /, note: str = "") -> None:
+        """`note` is a few words to show until the next."""
+        ...
+
+
+def _unheard(done: int, /, note: str = "") -> None:
+    """An Advance that nobody listens to."""
 
 
 class Progress(Protocol):
@@ -25,6 +35,10 @@ class Progress(Protocol):
         """Tell the user something that matters now, such as a cache that cannot be written."""
         ...
 
+    def log(self, line: str) -> None:
+        """Tell how far a long piece of work has come, one line at a time."""
+        ...
+
 
 class Silent:
     """Progress that shows nothing.
@@ -36,9 +50,12 @@ class Silent:
     @contextlib.contextmanager
     def step(self, what: str, total: int | None) -> Iterator[Advance]:
         """Show nothing."""
-        yield lambda done: None
+        yield _unheard
 
     def say(self, message: str) -> None:
+        """Say nothing."""
+
+    def log(self, line: str) -> None:
         """Say nothing."""
 
 
@@ -55,7 +72,7 @@ class Terminal:
     def step(self, what: str, total: int | None) -> Iterator[Advance]:
         """Show a bar until the step ends."""
         if not sys.stderr.isatty():
-            yield lambda done: None
+            yield _unheard
             return
         from rich import progress
 
@@ -70,12 +87,13 @@ class Terminal:
                 progress.MofNCompleteColumn(),
                 progress.TextColumn("{task.fields[rate]}", style="progress.data.speed"),
                 progress.TimeRemainingColumn(elapsed_when_finished=True),
+                progress.TextColumn("{task.fields[note]}"),
             ]
         with progress.Progress(*columns, console=self._console) as bar:
-            task = bar.add_task(what, total=total, rate="")
+            task = bar.add_task(what, total=total, rate="", note="")
 
-            def advance(done: int) -> None:
-                bar.advance(task, done)
+            def advance(done: int, /, note: str = "") -> None:
+                bar.update(task, advance=done, **({"note": note} if note else {}))
                 elapsed = bar.tasks[0].elapsed
                 if elapsed:
                     bar.update(task, rate=f"{bar.tasks[0].completed / elapsed:,.0f}/s")
@@ -90,6 +108,10 @@ class Terminal:
             return
         self._said.add(message)
         self._console.print(f"note: {message}", highlight=False, markup=False, soft_wrap=True)
+
+    def log(self, line: str) -> None:
+        """Print the line."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 SILENT = Silent()

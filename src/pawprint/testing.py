@@ -8,7 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pawprint.data.samples import write_samples
-from pawprint.training.recipe import BackbonePart, DataPart, HeadStage, Recipe, WholeStage
+from pawprint.training.recipe import (
+    BackbonePart,
+    DataPart,
+    GradientStage,
+    LogisticStage,
+    Recipe,
+    Stage,
+)
+from pawprint.training.recipe_files import to_toml
 
 
 def tiny_recipe(*, size: int = 64, whole: bool = False) -> Recipe:
@@ -21,17 +29,20 @@ def tiny_recipe(*, size: int = 64, whole: bool = False) -> Recipe:
         size: of its input, in pixels.
         whole: train every layer for an epoch, rather than the head alone.
     """
+    stage: Stage = LogisticStage()
+    if whole:
+        stage = GradientStage(train="all", epochs=1, batch_norm="moving")
     return Recipe(
         name="tiny",
         data=DataPart(size=size),
         backbone=BackbonePart(alpha=0.35, weights="random"),
-        stage=(WholeStage(train="all", epochs=1) if whole else HeadStage(train="head"),),
+        stage=(stage,),
     )
 
 
 def write_tiny_recipe(path: Path, *, size: int = 64, whole: bool = False) -> Path:
     """Write `tiny_recipe` to a TOML file, for the command line."""
-    path.write_text(tiny_recipe(size=size, whole=whole).to_toml(), "utf-8")
+    path.write_text(to_toml(tiny_recipe(size=size, whole=whole)), "utf-8")
     return path
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -64,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdin, sys.stdout, sys.stderr):  # file names need not be text
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="surrogateescape")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in order, as on Ctrl-C
     try:
         code = app(given, prog_name="pawprint", standalone_mode=False)
     except typer.Exit as end:
@@ -79,7 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         code = _explain(error)
     if code == INTERRUPTED:  # typer, too, turns Ctrl-C into this
-        kept = "; no run was written, and features computed so far are kept in the cache"
+        kept = (
+            "; no run was written; finished epochs and computed features are kept: the same "
+            "command with --resume goes on from them"
+        )
         _fail("interrupted" + kept * ("train" in given))
     sys.exit(code or 0)
 

@@ -16,7 +16,12 @@ _SHOWN = 5
 def train(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="A folder of class folders, or a zip or tar of one."),
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder of class folders, a zip or tar of one, an https address of such an "
+            "archive, a .csv or .jsonl of path and label, a dataset's name (pawprint datasets "
+            "list), or tfds:NAME.",
+        ),
     ],
     out: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads this at run time
@@ -25,6 +30,14 @@ def train(
     recipe: Annotated[
         str, typer.Option("--recipe", "-r", help="A recipe's name, or a TOML file.")
     ] = "quick",
+    changes: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A value in place of the recipe's, such as stage.1.epochs=5; may be repeated.",
+        ),
+    ] = None,
     weights: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="A file with the backbone's pretrained weights (.h5, no top)."),
@@ -46,14 +59,23 @@ def train(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep features for the next training.")
     ] = True,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on after the last epoch that an interruption left."),
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Log every epoch for TensorBoard.")
+    ] = False,
 ) -> None:
     """Train a classifier on a folder or archive of photos, and write the run to a folder."""
     from pawprint.progress import Terminal
+    from pawprint.training.recipe_files import parse_change
     from pawprint.training.run import train as run_training
 
     run = run_training(
         source,
         recipe=recipe,
+        changes=dict(map(parse_change, changes or [])),
         out=out,
         weights=weights,
         seed=seed,
@@ -61,6 +83,8 @@ def train(
         strict=strict,
         offline=offline,
         cache=cache,
+        resume=resume,
+        tensorboard=tensorboard,
         progress=Terminal(),
     )
     typer.echo(_summary(run))
@@ -81,6 +105,7 @@ def _summary(run: Run) -> str:
     ]
     if len(run.faults) > _SHOWN:
         lines.append(f"             and {len(run.faults) - _SHOWN:,} more")
+    lines += _stages(run)
     for name, found in (("validation", run.figures), ("test", run.test_figures)):
         if found is not None:
             low, high = found.accuracy_interval
@@ -88,6 +113,7 @@ def _summary(run: Run) -> str:
                 f"{name:<12} {found.accuracy:.2%} right on {found.count:,} photos "
                 f"({found.confidence:.0%} interval {low:.2%} to {high:.2%})"
             )
+    lines += [f"note         {note}" for note in run.record["notes"]]
     tried = run.record["bundle"]
     same = tried["photos"] - tried["labels_differing"]
     lines += [
@@ -100,6 +126,20 @@ def _summary(run: Run) -> str:
         f"  pawprint evaluate {_quoted(run.path)} OTHER_PHOTOS",
     ]
     return "\n".join(lines)
+
+
+def _stages(run: Run) -> list[str]:
+    """A line for each stage that had epochs: where it ended, and how long it took."""
+    lines = []
+    for stage in sorted({row["stage"] for row in run.history}):
+        rows = [row for row in run.history if row["stage"] == stage]
+        last, seconds = rows[-1], sum(row["seconds"] for row in rows)
+        lines.append(
+            f"{f'stage {stage:.0f}':<12} {len(rows)} epoch(s), {seconds:.0f} s: validation "
+            f"{last['val_accuracy']:.2%} right, loss {last['val_loss']:.4f}; training loss "
+            f"{last['loss']:.4f}"
+        )
+    return lines
 
 
 _USE = {"train": "train on", "validation": "validate", "test": "test"}

@@ -21,6 +21,9 @@ from pydantic_core import PydanticCustomError
 from pawprint.data.images import Pixels
 from pawprint.errors import MissingExtra
 
+# Bumped whenever the same draw would give other pixels, so that cached features are not reused.
+VERSION = 1
+
 Matrix = NDArray[np.float64]  # (3, 3): of (x, y, 1), pixel centres at whole numbers
 Factor = float | tuple[float, float]  # a number f stands for -f to f
 Fill = Literal["reflect", "nearest", "constant"]

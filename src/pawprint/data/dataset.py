@@ -157,17 +157,18 @@ def read_all(
 
 
 def assign_sides(
-    name: str, reads: Sequence[Read], *, fraction: float = 0.2, seed: int = 0
+    name: str, reads: Sequence[Read], *, fraction: float = 0.2, test: float = 0.0, seed: int = 0
 ) -> tuple[list[Read], list[Fault]]:
     """Settle for every photo whether it trains or judges.
 
     Sides that the source gives are kept. Where it gives no validation photos, they are drawn from
-    the training photos. Bytes that stand on two given sides stay on the side that judges.
+    the training photos; where it gives no test photos, from the validation photos. Bytes that stand on two given sides stay on the side that judges.
 
     Args:
         name: of the source.
         reads: the photos, with their content hashes.
         fraction: the part of each class to hold out.
+        test: the part of each class's validation photos to set aside for a test.
         seed: of the draw.
 
     Returns:
@@ -188,7 +189,9 @@ def assign_sides(
         raise SourceError(f"{name}: the class folder {odd[0]!r} has no UTF-8 name; rename it")
     sided, copies = _without_leaks(sided)
     if not any(read.photo.split == split.VALIDATION for read in sided):
-        sided = _draw_validation(sided, fraction, seed)
+        sided = _draw(sided, split.TRAIN, split.VALIDATION, fraction, seed)
+    if test and not any(read.photo.split == split.TEST for read in sided):
+        sided = _draw(sided, split.VALIDATION, split.TEST, test, seed)
     for side in (split.TRAIN, split.VALIDATION):
         missing = set(classes) - {r.photo.label for r in sided if r.photo.split == side}
         if missing:
@@ -249,14 +252,16 @@ def _without_leaks(reads: list[Read]) -> tuple[list[Read], list[Fault]]:
     return kept, faults
 
 
-def _draw_validation(reads: list[Read], fraction: float, seed: int) -> list[Read]:
-    rows = [row for row, read in enumerate(reads) if read.photo.split == split.TRAIN]
+def _draw(reads: list[Read], side: str, to: str, fraction: float, seed: int) -> list[Read]:
+    """Move a part of each class from one side to another."""
+    rows = [row for row, read in enumerate(reads) if read.photo.split == side]
     labels = [reads[row].photo.label for row in rows]
     hashes = [reads[row].sha256 for row in rows]
     drawn = split.assign(labels, hashes, fraction=fraction, seed=seed)
     result = list(reads)
-    for row, side in zip(rows, drawn, strict=True):
-        result[row] = _on(reads[row], side)
+    for row, found in zip(rows, drawn, strict=True):
+        if found == split.VALIDATION:
+            result[row] = _on(reads[row], to)
     return result
 
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def build(
             _load(network, found)
     if weights == "random":
         _calibrate(network, size, seed)
-    return Backbone(name, size, network, 1 / 127.5, -1.0, weights_digest(network))
+    return Backbone(name, size, network, 1 / 127.5, -1.0, weights_digest([network]))
 
 
 def _calibrate(network: Any, size: int, seed: int) -> None:
@@ -127,12 +128,13 @@ def _calibrate(network: Any, size: int, seed: int) -> None:
         layer.momentum = _MOMENTUM_FROM_SCRATCH
 
 
-def weights_digest(network: Any) -> str:
-    """SHA-256 over a Keras model's weights, in their order."""
+def weights_digest(layers: Sequence[Any]) -> str:
+    """SHA-256 over the weights of Keras layers, in their order."""
     digest = hashlib.sha256()
-    for values in network.get_weights():
-        digest.update(str(values.shape).encode())
-        digest.update(values.tobytes())
+    for layer in layers:
+        for values in layer.get_weights():
+            digest.update(str(values.shape).encode())
+            digest.update(values.tobytes())
     return digest.hexdigest()
 
 

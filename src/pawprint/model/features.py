@@ -1,8 +1,8 @@
-"""Photos through decoding and prefix into the feature store: only those it does not hold yet."""
+"""Photos through decoding, augmentation and prefix: kept in a store, or streamed anew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 
 from pawprint.data import images
 from pawprint.data.dataset import Fault, Read
-from pawprint.data.images import Preprocessing
+from pawprint.data.images import Pixels, Preprocessing
 from pawprint.data.sources import Source
-from pawprint.errors import PhotoError
+from pawprint.errors import PhotoError, SourceError
 from pawprint.model.feature_store import FeatureStore
 from pawprint.model.prefix import Prefix
 from pawprint.parallel import map_chunks
 from pawprint.progress import SILENT, Progress
 
 _CHUNK = 64  # photos decoded, then inferred, by one thread: larger gains nothing, only memory
+_STREAMED = 32  # the same when streamed: a batch or two are wanted at a time
 _SHARD_PHOTOS = 1024  # photos a shard at least, so what an interruption costs;
 _SHARDS = 16  # more where there would be more shards than this,
 _SHARD_BYTES = 64 * 2**20  # and fewer where they would take more memory than this
+
+# What is done to a photo's pixels on the way, given its content hash.
+Change = Callable[[Pixels, str], Pixels]
 
 _Embedded = tuple[list[tuple[str, tuple[int, int], NDArray[Any]]], dict[str, str]]
 
@@ -33,12 +37,16 @@ def key_of(prefix: Prefix, preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def _shard_size(prefix: Prefix, photos: int) -> int:
-    row = np.dtype(prefix.dtype).itemsize * int(np.prod(prefix.shape))
+    row = 40 + np.dtype(prefix.dtype).itemsize * int(np.prod(prefix.shape))
     return min(max(_SHARD_PHOTOS, photos // _SHARDS), max(1, _SHARD_BYTES // row))
 
 
 def _embed_some(
-    source: Source, prefix: Prefix, preprocessing: Preprocessing, chunk: Sequence[Read]
+    source: Source,
+    prefix: Prefix,
+    preprocessing: Preprocessing,
+    change: Change | None,
+    chunk: Sequence[Read],
 ) -> _Embedded:
     """Decode all photos of a chunk, then compute all; and the reasons of those that cannot be."""
     found, pixels, wrong = [], [], {}
@@ -50,7 +58,7 @@ def _embed_some(
             wrong[read.sha256] = error.reason
             continue
         found.append((read.sha256, (width, height)))
-        pixels.append(square)
+        pixels.append(change(square, read.sha256) if change else square)
     features = prefix(pixels) if pixels else []
     rows = [(h, size, row) for (h, size), row in zip(found, features, strict=True)]
     return rows, wrong
@@ -63,6 +71,7 @@ def embed(
     preprocessing: Preprocessing,
     store: FeatureStore,
     *,
+    change: Change | None = None,
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
@@ -74,6 +83,7 @@ def embed(
         prefix: what makes features of pixels.
         preprocessing: what makes pixels of bytes.
         store: where features go; those it has are not computed again.
+        change: what is done to the pixels before, such as an augmentation.
         workers: threads; by default one more than cores.
         progress: where to show how it goes.
 
@@ -93,7 +103,7 @@ def embed(
             waiting.clear()
 
     shard = _shard_size(prefix, len(missing))
-    work = partial(_embed_some, source, prefix, preprocessing)
+    work = partial(_embed_some, source, prefix, preprocessing, change)
     if missing:
         with progress.step("Computing features", len(missing)) as advance:
             try:
@@ -110,3 +120,40 @@ def embed(
         Fault(read.photo.path, reasons[read.sha256]) for read in reads if read.sha256 in reasons
     ]
     return sizes, faults
+
+
+def stream(
+    source: Source,
+    reads: Sequence[Read],
+    prefix: Prefix,
+    preprocessing: Preprocessing,
+    change: Change | None = None,
+    *,
+    workers: int | None = None,
+) -> Iterator[list[NDArray[Any]]]:
+    """Features of photos in order, computed as they are asked for and kept nowhere.
+
+    Args:
+        source: where the photos are.
+        reads: the photos, in the order wanted.
+        prefix: what makes features of pixels.
+        preprocessing: what makes pixels of bytes.
+        change: what is done to the pixels before, such as an augmentation.
+        workers: threads; by default one more than cores.
+
+    Returns:
+        Features of some photos at a time.
+
+    Raises:
+        SourceError: a photo that could be read before cannot be read now.
+    """
+    work = partial(_embed_some, source, prefix, preprocessing, change)
+    for rows, wrong in map_chunks(work, reads, size=_STREAMED, workers=workers):
+        if wrong:
+            gone = {read.sha256: read.photo.path for read in reads}
+            sha256, reason = next(iter(wrong.items()))
+            raise SourceError(
+                f"{gone[sha256]} could be read when the training began and cannot now: {reason}; "
+                "put it back and run the same command with --resume"
+            )
+        yield [features for _, _, features in rows]

@@ -92,21 +92,33 @@ class Graph:
             RecipeError: a layer of a kind that has no translation.
         """
         tensors: dict[int, str] = {id(backbone.network.inputs[0]): source}
-        for layer in _up_to(backbone.network, cut):
-            kind = type(layer).__name__
-            if kind not in _LAYERS:
-                raise RecipeError(
-                    f"{backbone.name}: layer {layer.name!r} is a {kind}, which cannot be "
-                    f"translated; known: {', '.join(sorted(_LAYERS))}"
-                )
+        for layer in layers_up_to(backbone.network, cut):
             inputs = layer.input if isinstance(layer.input, list) else [layer.input]
             names = [tensors[id(tensor)] for tensor in inputs]
-            tensors[id(layer.output)] = _LAYERS[kind](self, layer, names)
+            tensors[id(layer.output)] = self.layer(layer, *names)
         return tensors[id(backbone.network.get_layer(cut).output)]
 
+    def layer(self, layer: Any, *sources: str) -> str:
+        """Add one layer and give its output's name.
 
-def _up_to(network: Any, cut: str) -> list[Any]:
-    """The layers that the cut depends on, in order, without the input."""
+        Args:
+            layer: a built Keras layer.
+            sources: the tensors that go in; maps with channels first, or vectors.
+
+        Raises:
+            RecipeError: a layer of a kind that has no translation.
+        """
+        kind = type(layer).__name__
+        if kind not in _LAYERS:
+            raise RecipeError(
+                f"layer {layer.name!r} is a {kind}, which cannot be translated; known: "
+                f"{', '.join(sorted(_LAYERS))}"
+            )
+        return _LAYERS[kind](self, layer, list(sources))
+
+
+def layers_up_to(network: Any, cut: str) -> list[Any]:
+    """The layers of a Keras network that one depends on and itself, in order, without the input."""
     wanted = {id(network.get_layer(cut).output)}
     chosen = []
     for layer in reversed(network.layers[1:]):
@@ -204,11 +216,47 @@ def _sum(graph: Graph, layer: Any, inputs: list[str]) -> str:
     return graph.add("Add", inputs, layer.name)
 
 
+def _average_pool(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    _expect(layer, keepdims=False)
+    pooled = graph.add("GlobalAveragePool", inputs, f"{layer.name}/places")
+    return graph.add("Flatten", [pooled], layer.name)
+
+
+def _flatten(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    # Keras' order, channels last, is what the weights above were trained with.
+    last = graph.add("Transpose", inputs, f"{layer.name}/channels_last", perm=[0, 2, 3, 1])
+    return graph.add("Flatten", [last], layer.name)
+
+
+def _dense(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    activations = load_keras().activations
+    if layer.activation not in (activations.relu, activations.linear):
+        raise RecipeError(f"layer {layer.name!r}: only relu and linear can be translated")
+    kernel, bias = layer.get_weights()
+    operands = [
+        *inputs,
+        graph.constant(f"{layer.name}/kernel", kernel),
+        graph.constant(f"{layer.name}/bias", bias),
+    ]
+    if layer.activation is activations.linear:
+        return graph.add("Gemm", operands, layer.name)
+    return graph.add("Relu", [graph.add("Gemm", operands, f"{layer.name}/logits")], layer.name)
+
+
+def _nothing(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    """What acts in training only."""
+    return inputs[0]
+
+
 _LAYERS: dict[str, Callable[[Graph, Any, list[str]], str]] = {
     "Add": _sum,
     "BatchNormalization": _batch_norm,
     "Conv2D": _convolution,
+    "Dense": _dense,
     "DepthwiseConv2D": _depthwise,
+    "Dropout": _nothing,
+    "Flatten": _flatten,
+    "GlobalAveragePooling2D": _average_pool,
     "ReLU": _relu,
     "ZeroPadding2D": _zero_padding,
 }

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pawprint import engine
 from pawprint.data.images import Pixels
 from pawprint.errors import RecipeError
-from pawprint.model.backbones import Backbone
+from pawprint.model.backbones import Backbone, weights_digest
 from pawprint.model.framework import has_gpu, load_keras
 from pawprint.model.onnx_graph import VERSION as GRAPH_VERSION
-from pawprint.model.onnx_graph import Graph
+from pawprint.model.onnx_graph import Graph, layers_up_to
 
 
 class Prefix(Protocol):
@@ -35,6 +35,9 @@ class Prefix(Protocol):
         ...
 
 
+_BY_KERAS = "keras float32"
+
+
 class PixelPrefix:
     """The empty prefix: every layer trains, and the features are the pixels themselves."""
 
@@ -51,13 +54,13 @@ class PixelPrefix:
 class EnginePrefix:
     """A prefix compiled by the inference engine."""
 
-    def __init__(self, backbone: Backbone, cut: str, precision: engine.Precision) -> None:
+    def __init__(
+        self, backbone: Backbone, cut: str, precision: engine.Precision, *, pooled: bool = False
+    ) -> None:
         self._network = engine.Network(
-            prefix_onnx(backbone, cut), ["features"], precision=precision
+            prefix_onnx(backbone, cut, pooled=pooled), ["features"], precision=precision
         )
-        self.key = _key(
-            backbone, cut, f"openvino {engine.version()} {precision}, graph {GRAPH_VERSION}"
-        )
+        self.key = _key(backbone, cut, pooled, _by_engine(precision))
         self.shape = self._network.shape()
         self.dtype = "float16"
 
@@ -69,15 +72,15 @@ class EnginePrefix:
 class KerasPrefix:
     """A prefix run by Keras: for a GPU, and where there is no inference engine."""
 
-    def __init__(self, backbone: Backbone, cut: str) -> None:
+    def __init__(self, backbone: Backbone, cut: str, *, pooled: bool = False) -> None:
         keras = load_keras()
         output = backbone.network.get_layer(cut).output
-        if cut == backbone.last:
+        if pooled:
             output = keras.layers.GlobalAveragePooling2D()(output)
         self._backbone = backbone
         self._model = keras.Model(backbone.network.input, output)
         self._lock = threading.Lock()  # Keras' predict functions are not made for threads
-        self.key = _key(backbone, cut, "keras float32")
+        self.key = _key(backbone, cut, pooled, _BY_KERAS)
         self.shape = tuple(output.shape[1:])
         self.dtype = "float16"
 
@@ -89,13 +92,28 @@ class KerasPrefix:
         return list(np.asarray(features, dtype=np.float16))
 
 
-def compile_prefix(backbone: Backbone, cut: str | None, *, exact: bool = False) -> Prefix:
-    """Compile the layers up to a cut for this machine.
+class NoPrefix(PixelPrefix):
+    """Nothing is computed: for photos that are only to be looked at, to see if they decode."""
+
+    def __init__(self) -> None:
+        self.key = {"cut": "nothing"}
+        self.shape = (0,)
+        self.dtype = "uint8"
+
+    def __call__(self, photos: list[Pixels]) -> list[NDArray[Any]]:
+        """An empty array for each photo."""
+        return [np.empty(0, np.uint8) for _ in photos]
+
+
+def compile_prefix(
+    backbone: Backbone, cut: str | None, *, pooled: bool = False, exact: bool = False
+) -> Prefix:
+    """Compile the layers up to a cut for this machine, with the weights they have now.
 
     Args:
         backbone: whose layers.
-        cut: the name of the last frozen layer; None for the empty prefix. After the backbone's last
-            layer the map is averaged to one vector, as the head sees it.
+        cut: the name of the last frozen layer; None for the empty prefix.
+        pooled: average the map over all places to one vector, as a head of average pooling sees it.
         exact: compute as the bundle will, in float32. Training photos can do with bfloat16, which
             is nearly twice as fast; photos that judge the model are to be seen as it will see them.
 
@@ -113,21 +131,43 @@ def compile_prefix(backbone: Backbone, cut: str | None, *, exact: bool = False) 
             f"{backbone.name} has no layer {cut!r} to cut after; the last ones are "
             f"{', '.join(backbone.cuts[-5:])}"
         )
-    if not engine.available() or has_gpu():
-        return KerasPrefix(backbone, cut)
-    return EnginePrefix(backbone, cut, "float32" if exact else engine.fastest_precision())
+    if not _engine_computes():
+        return KerasPrefix(backbone, cut, pooled=pooled)
+    return EnginePrefix(backbone, cut, _precision(exact), pooled=pooled)
 
 
-def prefix_onnx(backbone: Backbone, cut: str) -> bytes:
+def prefix_key(
+    backbone: Backbone, cut: str | None, *, pooled: bool = False, exact: bool = False
+) -> dict[str, str | int | float]:
+    """The key that `compile_prefix` would give its prefix, without compiling it."""
+    if cut is None:
+        return PixelPrefix(backbone.size).key
+    by = _by_engine(_precision(exact)) if _engine_computes() else _BY_KERAS
+    return _key(backbone, cut, pooled, by)
+
+
+def _engine_computes() -> bool:
+    return engine.available() and not has_gpu()
+
+
+def _precision(exact: bool) -> engine.Precision:
+    return "float32" if exact else engine.fastest_precision()
+
+
+def _by_engine(precision: engine.Precision) -> str:
+    return f"openvino {engine.version()} {precision}, graph {GRAPH_VERSION}"
+
+
+def prefix_onnx(backbone: Backbone, cut: str, *, pooled: bool = False) -> bytes:
     """The layers up to a cut as an ONNX network: `image` uint8 in, `features` out."""
     graph = Graph(f"{backbone.name} up to {cut}")
     features = graph.network(
         backbone, graph.photo(backbone.size, backbone.scale, backbone.offset), cut
     )
     _, height, width, channels = backbone.network.get_layer(cut).output.shape
-    if cut == backbone.last:
-        pooled = graph.add("GlobalAveragePool", [features], "pooled")
-        graph.add("Flatten", [pooled], "features")
+    if pooled:
+        places = graph.add("GlobalAveragePool", [features], "pooled")
+        graph.add("Flatten", [places], "features")
         graph.output("features", ["n", channels])
     else:
         graph.add("Transpose", [features], "features", perm=[0, 2, 3, 1])
@@ -135,13 +175,16 @@ def prefix_onnx(backbone: Backbone, cut: str) -> bytes:
     return graph.to_bytes()
 
 
-def _key(backbone: Backbone, cut: str, computed_by: str) -> dict[str, str | int | float]:
+def _key(
+    backbone: Backbone, cut: str, pooled: bool, computed_by: str
+) -> dict[str, str | int | float]:
     return {
         "backbone": backbone.name,
-        "weights": backbone.digest,
+        # Of these layers alone: what is above the cut may have been trained meanwhile.
+        "weights": weights_digest(layers_up_to(backbone.network, cut)),
         "scale": backbone.scale,
         "offset": backbone.offset,
         "cut": cut,
-        "pooled": str(cut == backbone.last),
+        "pooled": str(pooled),
         "computed_by": computed_by,
     }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pawprint import bundle
 from pawprint.classifier import Classifier
@@ -17,16 +19,21 @@ from pawprint.data.sources import Source, open_source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.errors import SourceError
 from pawprint.evaluation.metrics import Figures
-from pawprint.model import backbones, features
+from pawprint.model import backbones, network
 from pawprint.model.backbones import Backbone
-from pawprint.model.feature_store import FeatureStore, cache_folder
-from pawprint.model.prefix import compile_prefix
+from pawprint.model.feature_store import cache_folder
+from pawprint.model.framework import load_keras
+from pawprint.model.head_layers import AveragePool
+from pawprint.model.prefix import NoPrefix, Prefix
 from pawprint.progress import SILENT, Progress
-from pawprint.training import recipe as recipes
-from pawprint.training import stages
-from pawprint.training.recipe import HeadStage, Recipe
-from pawprint.training.stages import Stores
-from pawprint.training.writing import Clock, write_run
+from pawprint.training import checkpoint, recipe_files, stages
+from pawprint.training.batches import Side
+from pawprint.training.checkpoint import Checkpoints
+from pawprint.training.gradient import Material, stage_prefixes
+from pawprint.training.recipe import GradientStage, Recipe
+from pawprint.training.tensorboard import Board
+from pawprint.training.views import Views
+from pawprint.training.writing import Clock, Finished, write_run
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,10 @@ class Run:
         path: its folder.
         figures: on the validation photos.
         test_figures: on the test photos, where the source has some.
-        record: what `run.json` says: counts, seconds, versions.
+        record: what `run.json` says: counts, seconds, versions, notes.
         faults: files that were left out, each with its reason.
+        history: a row an epoch: stage, epoch, loss, accuracy, val_loss, val_accuracy, rate,
+            seconds.
     """
 
     path: Path
@@ -46,6 +55,7 @@ class Run:
     test_figures: Figures | None
     record: dict[str, Any]
     faults: tuple[Fault, ...]
+    history: list[dict[str, float]]
 
     @property
     def model(self) -> Path:
@@ -61,6 +71,7 @@ def train(
     source: str | os.PathLike[str],
     *,
     recipe: str | os.PathLike[str] = "quick",
+    changes: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
     seed: int | None = None,
@@ -68,6 +79,8 @@ def train(
     strict: bool = False,
     offline: bool = False,
     cache: bool = True,
+    resume: bool = False,
+    tensorboard: bool = False,
     progress: Progress = SILENT,
 ) -> Run:
     """Train a classifier on a folder or an archive of photos.
@@ -86,6 +99,7 @@ def train(
         source: a folder of class folders, one with `train/` and `validation/` of class folders, or
             a zip or tar archive of either.
         recipe: the name of a recipe, or a TOML file.
+        changes: values in place of the recipe's, such as `{"stage.1.epochs": 5}`.
         out: the run's folder; by default `runs/<source>-<time>`.
         weights: a file with the backbone's weights; by default as the recipe says.
         seed: of the split and everything else drawn at random; by default the recipe's.
@@ -93,11 +107,15 @@ def train(
         strict: make a photo that cannot be read an error.
         offline: never download weights.
         cache: keep features in the user's cache folder, and use those that are there.
+        resume: go on where the same training was interrupted, after its last finished epoch. With
+            no `out`, the newest unfinished run of this source in `runs/`.
+        tensorboard: also log every epoch for TensorBoard, in the run's folder.
         progress: where to show how it goes.
 
     Returns:
         The run. Its folder holds `model/` (the bundle), `metrics.json`, `predictions.csv`,
-        `manifest.csv`, `left_out.csv`, `recipe.toml`, `run.json` and `plots/`.
+        `manifest.csv`, `left_out.csv`, `recipe.toml`, `run.json` and `plots/`. While stages of
+        several epochs train, `<run>.unfinished/` beside it holds what `resume` goes on from.
 
     Raises:
         SourceError: the photos cannot be used.
@@ -105,70 +123,98 @@ def train(
         WeightsError: pretrained weights are not to be had.
         OutputError: the run's folder exists or cannot be written.
     """
-    chosen = _adapted(recipes.load(recipe), weights, seed, validation)
+    chosen = recipe_files.load(recipe, _changes(changes, weights, seed, validation))
     clock = Clock()
     with open_source(source) as opened:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        folder = Path(out) if out is not None else Path("runs") / f"{opened.name[:50]}-{stamp}"
+        folder = _folder(out, opened.name, resume)
         bundle.check_writable(folder)
-        root = cache_folder() if cache else None
-        dataset, stores, backbone = _look(opened, chosen, root, strict, offline, progress, clock)
-        with clock.part("training"):
-            fitted = stages.fit(
-                chosen.stage[0], dataset, stores, backbone, seed=chosen.data.seed, progress=progress
+        views = Views(opened, chosen, cache_folder() if cache else None, progress)
+        with clock.part("loading the network"), progress.step("Loading the network", None):
+            load_keras().utils.set_random_seed(chosen.data.seed)
+            backbone = _backbone(chosen, offline)
+        dataset, sides = _look(opened, chosen, views, backbone, strict, progress, clock)
+        checkpoints = Checkpoints(folder, chosen, backbone.digest, dataset)
+        kept = checkpoints.begin(resume, progress)
+        logged = len(kept.progressed.history) if kept else 0
+        with Board(checkpoints.folder if tensorboard else None, logged) as board:
+            material = Material(
+                network=network.build(backbone, chosen.head, len(dataset.classes)),
+                views=views,
+                sides=sides,
+                classes=len(dataset.classes),
+                seed=chosen.data.seed,
+                checkpoints=checkpoints,
+                progress=progress,
+                report=board.log,
             )
+            with clock.part("training"):
+                fitted = stages.fit(chosen.stage, material, kept)
         with clock.part("evaluation"):
             judged = {
-                side: stages.judge(dataset, side, stores[side], fitted)
+                side: stages.judge(dataset, side, sides[side], fitted)
                 for side in (VALIDATION, TEST)
-                if dataset.rows(side)
+                if side in sides
             }
         with progress.step("Writing the run", None):
-            record = write_run(folder, opened, chosen, dataset, backbone, fitted, judged, clock)
+            record = write_run(
+                folder, opened, chosen, dataset, Finished(material, fitted, judged, board.folder), clock
+            )
+        checkpoints.remove()
     test = judged[TEST].figures if TEST in judged else None
-    return Run(folder, judged[VALIDATION].figures, test, record, dataset.faults)
+    return Run(
+        folder, judged[VALIDATION].figures, test, record, dataset.faults, fitted.history
+    )
 
 
-def _adapted(
-    recipe: Recipe,
+def _changes(
+    changes: Mapping[str, Any] | None,
     weights: str | os.PathLike[str] | None,
     seed: int | None,
     validation: float | None,
-) -> Recipe:
-    """The recipe with what the caller said in place of what it says."""
-    values = recipe.model_dump()
-    if weights is not None:
-        values["backbone"]["weights"] = os.fspath(weights)
-    if seed is not None:
-        values["data"]["seed"] = seed
-    if validation is not None:
-        values["data"]["validation"] = validation
-    return recipes.parse(values, f"recipe {recipe.name} as changed by options")
+) -> dict[str, Any]:
+    """What the caller said in place of what the recipe says."""
+    given = {
+        "backbone.weights": None if weights is None else os.fspath(weights),
+        "data.seed": seed,
+        "data.validation": validation,
+    }
+    return {**(changes or {}), **{place: v for place, v in given.items() if v is not None}}
+
+
+def _folder(out: str | os.PathLike[str] | None, name: str, resume: bool) -> Path:
+    """The run's folder, as said, or found among the unfinished ones, or named by the time."""
+    if out is not None:
+        return Path(out)
+    runs, prefix = Path("runs"), f"{name[:50]}-"
+    found = checkpoint.newest(runs, prefix) if resume else None
+    return found or runs / f"{prefix}{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _backbone(recipe: Recipe, offline: bool) -> Backbone:
+    return backbones.build(
+        recipe.backbone.name,
+        size=recipe.data.size,
+        alpha=recipe.backbone.alpha,
+        weights=recipe.backbone.weights,
+        offline=offline,
+        seed=recipe.data.seed,
+    )
 
 
 def _look(
     source: Source,
     recipe: Recipe,
-    root: Path | None,
+    views: Views,
+    backbone: Backbone,
     strict: bool,
-    offline: bool,
     progress: Progress,
     clock: Clock,
-) -> tuple[Dataset, Stores, Backbone]:
-    """Look at every photo: what it contains, which side it is on, its features."""
-    with clock.part("loading the network"), progress.step("Loading the network", None):
-        backbone = backbones.build(
-            recipe.backbone.name,
-            size=recipe.data.size,
-            alpha=recipe.backbone.alpha,
-            weights=recipe.backbone.weights,
-            offline=offline,
-            seed=recipe.data.seed,
-        )
+) -> tuple[Dataset, dict[str, Side]]:
+    """Look at every photo once: what it contains, which side it is on, its first features."""
     with clock.part("reading"):
         reads, faults = datasets.read_all(source, progress=progress)
     with clock.part("features"):
-        embedder = _Embedder(source, recipe, backbone, root, progress)
+        prefixes = _first_prefixes(recipe, views, backbone)
         while True:
             if strict and faults:
                 raise SourceError(
@@ -176,9 +222,13 @@ def _look(
                     f"{faults[0].path}: {faults[0].reason}"
                 )
             sided, copies = datasets.assign_sides(
-                source.name, reads, fraction=recipe.data.validation, seed=recipe.data.seed
+                source.name,
+                reads,
+                fraction=recipe.data.validation,
+                test=recipe.data.test,
+                seed=recipe.data.seed,
             )
-            sizes, undecoded = embedder.embed(sided)
+            sizes, undecoded = _embed(sided, views, prefixes)
             if not undecoded:
                 break
             # Split again without them, so that proportions hold for photos that can be read.
@@ -187,54 +237,33 @@ def _look(
             faults += undecoded
     skipped = [Fault(skip.path, skip.reason) for skip in source.skipped]
     dataset = datasets.build(source.name, sided, sizes, [*faults, *copies, *skipped])
-    return dataset, embedder.stores, backbone
+    number = {label: index for index, label in enumerate(dataset.classes)}
+    sides = {}
+    for side in (TRAIN, VALIDATION, TEST):
+        if on_side := [read for read in sided if read.photo.split == side]:
+            labels = [number[read.photo.label] for read in on_side]
+            sides[side] = Side(on_side, np.array(labels, dtype=np.int64))
+    return dataset, sides
 
 
-class _Embedder:
-    """Features of photos, with the prefix and the store of their side."""
+def _first_prefixes(recipe: Recipe, views: Views, backbone: Backbone) -> dict[str, Prefix]:
+    """By side, what the first stage needs of the plain photos; perhaps only that they decode."""
+    stage = recipe.stage[0]
+    pools = isinstance(recipe.head[0], AveragePool)
+    fast, exact = stage_prefixes(stage, views, backbone, pools=pools)
+    if isinstance(stage, GradientStage) and stage.views == "fresh":
+        fast = NoPrefix()
+    return {TRAIN: fast, VALIDATION: exact, TEST: exact}
 
-    def __init__(
-        self,
-        source: Source,
-        recipe: Recipe,
-        backbone: Backbone,
-        root: Path | None,
-        progress: Progress,
-    ) -> None:
-        self._source, self._progress = source, progress
-        self._preprocessing = recipe.data.preprocessing
-        cut = backbone.last if isinstance(recipe.stage[0], HeadStage) else None
-        fast = compile_prefix(backbone, cut)
-        exact = compile_prefix(backbone, cut, exact=True)
-        if fast.key == exact.key:
-            exact = fast
-        stores = {
-            id(prefix): FeatureStore(
-                root,
-                features.key_of(prefix, self._preprocessing),
-                prefix.shape,
-                prefix.dtype,
-                progress,
-            )
-            for prefix in (fast, exact)
-        }
-        self._prefixes = {TRAIN: fast, VALIDATION: exact, TEST: exact}
-        self.stores = {side: stores[id(prefix)] for side, prefix in self._prefixes.items()}
 
-    def embed(self, reads: Sequence[Read]) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
-        """Bring every store up to date; the photos' sizes, and those that cannot be decoded."""
-        sizes: dict[str, tuple[int, int]] = {}
-        faults: list[Fault] = []
-        for side, store in self.stores.items():
-            on_side = [read for read in reads if read.photo.split == side]
-            found, undecoded = features.embed(
-                self._source,
-                on_side,
-                self._prefixes[side],
-                self._preprocessing,
-                store,
-                progress=self._progress,
-            )
-            sizes |= found
-            faults += undecoded
-        return sizes, faults
+def _embed(
+    reads: list[Read], views: Views, prefixes: dict[str, Prefix]
+) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
+    """Bring every store up to date; the photos' sizes, and those that cannot be decoded."""
+    sizes: dict[str, tuple[int, int]] = {}
+    faults: list[Fault] = []
+    for side, prefix in prefixes.items():
+        found, undecoded = views.bring([r for r in reads if r.photo.split == side], prefix)
+        sizes |= found
+        faults += undecoded
+    return sizes, faults

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import logging
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,14 +28,18 @@ from pawprint.data.sources import Source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.errors import BundleError, MissingExtra, PhotoError
 from pawprint.evaluation.metrics import Figures
+from pawprint.evaluation.overfitting import overfitting
 from pawprint.model import network
-from pawprint.model.backbones import Backbone
 from pawprint.parallel import map_chunks
+from pawprint.training import recipe_files
+from pawprint.training.batches import Side
+from pawprint.training.gradient import Material
 from pawprint.training.recipe import Recipe
 from pawprint.training.stages import Fitted, Judged
+from pawprint.training.views import Views
 
 try:
-    from pawprint.report import plots
+    from pawprint.report import photos, plots
 except ImportError as error:
     raise MissingExtra("training", error.name, "train") from None
 
@@ -43,6 +49,9 @@ _TRIED_IN_KERAS = 16
 _CHUNK = 16  # photos a thread takes at once
 _TOLERANCE = 1e-3  # in a probability, between the bundle's two networks
 _TOLERANCE_TO_FIGURES = 0.02  # to what was measured on features, which are kept in float16
+
+_SAMPLED = 4  # photos a row of the grids,
+_SAMPLED_CLASSES = 8  # and classes at most
 
 _PACKAGES = (
     "pawprint",
@@ -76,30 +85,52 @@ class Clock:
             self.parts[name] = round(time.perf_counter() - start, 3)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What a training leaves to be written.
+
+    Args:
+        material: the trained network and the photos.
+        fitted: how it went.
+        judged: by side, what it predicts.
+        board: the folder of its TensorBoard logs, if any.
+    """
+
+    material: Material
+    fitted: Fitted
+    judged: dict[str, Judged]
+    board: Path | None
+
+
 def write_run(
     folder: Path,
     source: Source,
     recipe: Recipe,
     dataset: Dataset,
-    backbone: Backbone,
-    fitted: Fitted,
-    judged: dict[str, Judged],
+    finished: Finished,
     clock: Clock,
 ) -> dict[str, Any]:
     """Write the run's folder, whole or not at all."""
+    fitted, judged, views = finished.fitted, finished.judged, finished.material.views
     validation = judged[VALIDATION]
     with bundle.whole_folder(folder) as partial:
         with clock.part("bundle"):
-            card = _card(recipe, dataset, backbone, validation.figures)
-            model = network.keras_classifier(backbone, len(dataset.classes), fitted.head)
-            onnx = network.onnx_classifier(backbone, fitted.head, dataset.classes)
-            bundle.write(partial / "model", card, onnx, model)
+            trained = finished.material.network
+            card = _card(recipe, dataset, trained.backbone.digest, validation.figures)
+            moves = any(getattr(stage, "batch_norm", "") == "moving" for stage in recipe.stage)
+            model = network.whole_model(trained, batch_norm_moves=moves)
+            bundle.write(partial / "model", card, network.to_onnx(trained, dataset.classes), model)
             checked = _try_bundle(
                 partial / "model", model, source, recipe.data.preprocessing, dataset, validation
             )
+            if recipe.keras_h5:
+                save_h5(model, partial / recipe.keras_h5)
         with clock.part("plots"):
             _plot(partial / "plots", fitted, validation, dataset.classes)
-        (partial / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
+            _plot_photos(partial / "plots", finished.material.sides[TRAIN], views, dataset.classes)
+        if finished.board is not None:
+            shutil.copytree(finished.board, partial / finished.board.name)
+        (partial / "recipe.toml").write_text(recipe_files.to_toml(recipe), "utf-8")
         dataset.write_manifest(partial)
         _write_predictions(partial / "predictions.csv", dataset, judged)
         metrics = {side: side_judged.figures.to_dict() for side, side_judged in judged.items()}
@@ -107,7 +138,7 @@ def write_run(
             partial / "metrics.json",
             {
                 **metrics,
-                "head": list(fitted.head.choice),
+                "head": fitted.choice,
                 "history": fitted.history,
             },
         )
@@ -121,13 +152,14 @@ def write_run(
             "created": card.created,
             "versions": card.versions,
             "bundle": checked,
+            "notes": overfitting(fitted.history, fitted.restored),
             "seconds": clock.seconds,
         }
         _write_json(partial / "run.json", record)
     return record
 
 
-def _card(recipe: Recipe, dataset: Dataset, backbone: Backbone, found: Figures) -> bundle.Card:
+def _card(recipe: Recipe, dataset: Dataset, weights: str, found: Figures) -> bundle.Card:
     return bundle.Card(
         classes=dataset.classes,
         preprocessing=recipe.data.preprocessing,
@@ -141,7 +173,7 @@ def _card(recipe: Recipe, dataset: Dataset, backbone: Backbone, found: Figures) 
             "recipe": recipe.model_dump(),
             "dataset": dataset.fingerprint,
             "photos": {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)},
-            "backbone_weights": backbone.digest,
+            "backbone_weights": weights,
         },
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,7 +193,7 @@ def _try_bundle(
     places, pixels = _pixels(
         source, preprocessing, dataset, judged, range(0, len(judged.rows), step)[:_TRIED_IN_ENGINE]
     )
-    by_keras = network.keras_probabilities(model, np.stack(pixels[:_TRIED_IN_KERAS]))
+    by_keras = network.probabilities(model, np.stack(pixels[:_TRIED_IN_KERAS]))
     if engine.available():
         answers = _answers(folder, pixels)
     else:  # Keras computed the features as well, and nothing here can run the ONNX network
@@ -226,10 +258,45 @@ def _plot(folder: Path, fitted: Fitted, judged: Judged, classes: Sequence[str]) 
     folder.mkdir()
     plots.save(plots.confusion_matrix(judged.figures), folder, "confusion_matrix")
     plots.save(plots.roc_curve(judged.truth, judged.probabilities, classes), folder, "roc_curve")
-    if fitted.head.choice:
-        plots.save(plots.strength_curve(fitted.head.choice), folder, "head_strength")
+    if fitted.choice:
+        plots.save(plots.strength_curve(fitted.choice), folder, "head_strength")
     if fitted.history:
         plots.save(plots.training_curves(fitted.history), folder, "training_curves")
+
+
+def _plot_photos(folder: Path, side: Side, views: Views, classes: Sequence[str]) -> None:
+    """Some photos that were trained on, and what augmentation makes of one."""
+    shown, titles = [], []
+    for number, label in enumerate(classes[:_SAMPLED_CLASSES]):
+        for row in np.flatnonzero(side.labels == number)[:_SAMPLED]:
+            with contextlib.suppress(PhotoError):  # it went away meanwhile
+                shown.append(views.pixels(side.reads[row]))
+                titles.append(label)
+    if shown:
+        grid = photos.photo_grid(shown, titles, columns=_SAMPLED, title="Photos trained on")
+        plots.save(grid, folder, "samples")
+    if views.augments:
+        with contextlib.suppress(PhotoError):
+            one = side.reads[0]
+            changed = [views.augmented(one, view) for view in range(1, 2 * _SAMPLED)]
+            grid = photos.photo_grid(
+                [views.pixels(one), *changed],
+                ["as it is", *("augmented" for _ in changed)],
+                columns=_SAMPLED,
+                title="One photo and what augmentation makes of it",
+            )
+            plots.save(grid, folder, "augmentations")
+
+
+def save_h5(model: Any, path: Path) -> None:
+    """Save a whole Keras model as HDF5, for those who want one file that any Keras opens."""
+    logger = logging.getLogger("absl")  # where Keras calls the format legacy
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        model.save(path)
+    finally:
+        logger.setLevel(level)
 
 
 def _write_predictions(path: Path, dataset: Dataset, judged: dict[str, Judged]) -> None:

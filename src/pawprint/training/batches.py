@@ -1,0 +1,152 @@
+"""The batches of an epoch: which photos, in which view, in which order. Knows no Keras."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint.data.dataset import Read
+from pawprint.model import head
+from pawprint.model.prefix import Prefix
+from pawprint.training.recipe import GradientStage
+from pawprint.training.views import Views
+
+Batch = tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The photos of one side of the dataset.
+
+    Args:
+        reads: n photos.
+        labels: int, shape (n,), their classes.
+    """
+
+    reads: Sequence[Read]
+    labels: NDArray[np.int64]
+
+
+def steps(stage: GradientStage, side: Side) -> int:
+    """How many batches an epoch has."""
+    return -(-_seen(stage, side) // stage.batch_size)
+
+
+def _seen(stage: GradientStage, side: Side) -> int:
+    """How many photos an epoch shows, each view counted."""
+    return (1 if stage.views == "fresh" else stage.views) * len(side.reads)
+
+
+def epoch_batches(
+    stage: GradientStage,
+    side: Side,
+    views: Views,
+    prefix: Prefix,
+    classes: int,
+    moment: tuple[int, int, int],
+) -> Generator[Batch, None, None]:
+    """Shuffle the photos of an epoch and give them batch by batch.
+
+    Args:
+        stage: batch size, views, weights.
+        side: the photos.
+        views: where their features come from,
+        prefix: and what makes them.
+        classes: how many.
+        moment: seed, stage and epoch: all that decides the order and the augmentations.
+
+    Returns:
+        Float32 features; the truth as the loss wants it, (n, 1) or (n, classes); and a weight for
+        each photo where classes are weighed.
+
+    Raises:
+        SourceError: a photo that could be read before cannot be read now.
+    """
+    order = np.random.default_rng(moment).permutation(_seen(stage, side))
+    view_of, rows = np.divmod(order, len(side.reads))
+    starts = range(0, len(order), stage.batch_size)
+    if stage.views == "fresh":
+        stream = views.fresh([side.reads[row] for row in rows], prefix, *moment[1:])
+        each = itertools.chain.from_iterable(stream)
+        batches = (np.stack(list(itertools.islice(each, stage.batch_size))) for _ in starts)
+    else:
+        ends = [start + stage.batch_size for start in starts]
+        batches = (
+            _stored(side, views, prefix, rows[start:end], view_of[start:end])
+            for start, end in zip(starts, ends, strict=True)
+        )
+    truth = _truth(side.labels, classes)
+    weights = _weights(side.labels) if stage.class_weights else None
+    for start, batch in zip(starts, batches, strict=True):
+        picked = rows[start : start + stage.batch_size]
+        more = () if weights is None else (weights[picked],)
+        yield (batch.astype(np.float32), truth[picked], *more)
+
+
+def _stored(
+    side: Side,
+    views: Views,
+    prefix: Prefix,
+    rows: NDArray[np.int64],
+    view_of: NDArray[np.int64],
+) -> NDArray[Any]:
+    """Features of some photos, each from the store of its view."""
+    batch = np.empty((len(rows), *prefix.shape), prefix.dtype)
+    for view in np.unique(view_of):
+        places = np.flatnonzero(view_of == view)
+        hashes = [side.reads[rows[place]].sha256 for place in places]
+        batch[places] = views.store(prefix, int(view)).take(hashes, prefix.dtype)
+    return batch
+
+
+def _truth(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Labels as the loss wants them: (n, 1) for two classes, else a row of zeros and a one."""
+    if classes == 2:
+        return labels[:, np.newaxis].astype(np.float32)
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+def _weights(labels: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    """A weight for each photo where classes differ much in number, 1 on average."""
+    if not head.uneven(labels):
+        return None
+    counts = np.bincount(labels)
+    return (len(labels) / (len(counts) * counts[labels])).astype(np.float32)
+
+
+class Handed:
+    """An iterator that another thread runs, with its exceptions brought back to this one.
+
+    Keras iterates over it in a thread of TensorFlow's, where an exception would lose its type.
+    """
+
+    def __init__(self, batches: Iterator[tuple[NDArray[Any], ...]]) -> None:
+        self._batches = batches
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
+        while True:
+            try:
+                with self._lock:
+                    batch = next(self._batches)
+            except StopIteration:
+                return
+            except BaseException as error:
+                self._error = error
+                raise
+            yield batch
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        with self._lock:  # not while the other thread is in it
+            self._batches.close()  # type: ignore[attr-defined]  # it is a generator
+        if kind is not None and self._error is not None:
+            raise self._error

@@ -1,0 +1,249 @@
+"""What of an unfinished training is kept, so that it can go on: one file, replaced as a whole.
+
+`<run>.unfinished/checkpoint.npz` beside the run's folder to be holds every weight, the optimizer,
+the history and what the training was made from, as plain arrays and JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint.data.dataset import Dataset
+from pawprint.errors import OutputError, RecipeError, SourceError
+from pawprint.progress import Progress
+from pawprint.training.recipe import Recipe
+
+SUFFIX = ".unfinished"
+_FILE = "checkpoint.npz"
+_SHOWN = 5
+
+Arrays = Sequence[NDArray[Any]]
+
+
+@dataclass
+class Progressed:
+    """How far a training has come.
+
+    Args:
+        stage: the stage in work, from 1.
+        epoch: its last finished epoch; 0 before the first.
+        stopped: it was stopped early and has no more epochs.
+        rate: the learning rate, where it changes by what happens.
+        best_loss: the stage's lowest validation loss,
+        best_epoch: and its epoch.
+        reduced_at: the epoch in which the rate was last reduced.
+        history: a row for each epoch of all stages.
+        choice: what the logistic stage tried.
+    """
+
+    stage: int = 1
+    epoch: int = 0
+    stopped: bool = False
+    rate: float = 0.0
+    best_loss: float = float("inf")
+    best_epoch: int = 0
+    reduced_at: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    choice: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint: how far it was, and the values of all variables then."""
+
+    progressed: Progressed
+    network: Arrays
+    optimizer: Arrays
+    best: Arrays
+
+
+class Checkpoints:
+    """The checkpoint of one training.
+
+    Args:
+        run: the run's folder to be.
+        recipe: what decides the training,
+        backbone: the digest of the weights it starts from,
+        dataset: and the photos; another one of these is not resumed.
+    """
+
+    def __init__(self, run: Path, recipe: Recipe, backbone: str, dataset: Dataset) -> None:
+        self.folder = unfinished(run)
+        self._recipe = _flat(recipe.model_dump(mode="json"))
+        self._about = {"recipe": self._recipe, "backbone": backbone, "photos": _photos(dataset)}
+
+    def load(self) -> Kept | None:
+        """The checkpoint, or None where there is none.
+
+        Raises:
+            RecipeError: it is of another recipe or other weights.
+            SourceError: it is of other photos.
+            OutputError: it cannot be read.
+        """
+        path = self.folder / _FILE
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(file["about"].tobytes())
+                arrays = {name: file[name] for name in file.files if "/" in name}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise OutputError(
+                f"{path} cannot be read ({error}); remove it, or run without --resume to begin anew"
+            ) from None
+        self._compare(about)
+
+        def of(kind: str) -> Arrays:
+            return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]
+
+        progressed = Progressed(**about["progressed"])
+        return Kept(progressed, of("network"), of("optimizer"), of("best"))
+
+    def save(self, kept: Kept) -> None:
+        """Put a checkpoint in place of the one before.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        about = json.dumps({**self._about, "progressed": asdict(kept.progressed)}).encode()
+        arrays = {"about": np.frombuffer(about, np.uint8)}
+        for kind in ("network", "optimizer", "best"):
+            for index, values in enumerate(getattr(kept, kind)):
+                arrays[f"{kind}/{index:05}"] = values
+        part = self.folder / f".{_FILE}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stubs
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.folder / _FILE)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise OutputError(
+                f"{self.folder} cannot be written ({error.strerror}); make room, then run the "
+                "same command with --resume to go on from the epoch before"
+            ) from None
+
+    def begin(self, resume: bool, progress: Progress) -> Kept | None:
+        """The checkpoint to go on from; without `resume` what is there gives way.
+
+        Raises:
+            PawprintError: as `load` does.
+        """
+        if resume:
+            kept = self.load()
+            if kept is None:
+                progress.say(f"{self.folder} has nothing to go on from; beginning anew")
+            return kept
+        if self.folder.exists():
+            progress.say(f"{self.folder} was left unfinished and is replaced by this training")
+            self.remove()
+        return None
+
+    def remove(self) -> None:
+        """Forget the training: it is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _compare(self, about: dict[str, Any]) -> None:
+        then, now = about["recipe"], self._recipe
+        differing = [
+            f"{place}: {then.get(place, 'nothing')} then, {now.get(place, 'nothing')} now"
+            for place in sorted({*then, *now})
+            if then.get(place) != now.get(place)
+        ]
+        if differing:
+            raise RecipeError(
+                f"{self.folder} is of another recipe and cannot be resumed: "
+                f"{'; '.join(differing[:_SHOWN])}{_more(differing)}. Give the same recipe, or run "
+                "without --resume to begin anew"
+            )
+        if about["backbone"] != self._about["backbone"]:
+            raise RecipeError(
+                f"{self.folder} began from other weights of the backbone and cannot be resumed; "
+                "give the same weights, or run without --resume to begin anew"
+            )
+        gone = set(about["photos"]) - set(self._about["photos"])
+        new = set(self._about["photos"]) - set(about["photos"])
+        if gone or new or len(about["photos"]) != len(self._about["photos"]):
+            raise SourceError(
+                f"{self.folder} is of other photos and cannot be resumed: "
+                f"{len(about['photos']):,} then, {len(self._about['photos']):,} now; "
+                f"{len(gone):,} have gone and {len(new):,} are new, or changed their content, "
+                f"class or side{_examples(gone, new)}. Give the same photos, or run without "
+                "--resume to begin anew"
+            )
+
+
+def unfinished(run: Path) -> Path:
+    """Where the checkpoint of a run lies.
+
+    >>> unfinished(Path("runs/pets")).name
+    'pets.unfinished'
+    """
+    return run.with_name(run.name + SUFFIX)
+
+
+def newest(folder: Path, prefix: str) -> Path | None:
+    """The run that was worked on last among the unfinished ones of a folder.
+
+    Args:
+        folder: where runs lie.
+        prefix: what its name begins with.
+    """
+    try:
+        found = [
+            path / _FILE
+            for path in folder.iterdir()
+            if path.name.startswith(prefix) and path.name.endswith(SUFFIX)
+        ]
+        found = [path for path in found if path.is_file()]
+        last = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    except OSError:
+        return None
+    return last and last.parent.with_name(last.parent.name.removesuffix(SUFFIX))
+
+
+def _photos(dataset: Dataset) -> list[str]:
+    """A line a photo, whatever its name."""
+    return sorted(f"{p.sha256[:16]} {p.split} {p.label}" for p in dataset.photos)
+
+
+def _examples(gone: set[str], new: set[str]) -> str:
+    def told(lines: set[str]) -> str:
+        _, side, label = min(lines).split(" ", 2)
+        return f"one of {label} in {side}"
+
+    parts = [f"{what}: {told(lines)}" for what, lines in (("gone", gone), ("new", new)) if lines]
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _more(lines: Sequence[str]) -> str:
+    return f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+
+
+def _flat(values: Any, place: str = "") -> dict[str, Any]:
+    """Nested values by their place, lists counted from 1 as users do."""
+    if isinstance(values, dict):
+        items = [(str(key), value) for key, value in values.items()]
+    elif isinstance(values, list):
+        items = [(str(number), value) for number, value in enumerate(values, 1)]
+    else:
+        return {place: values}
+    return {
+        inner: value
+        for key, part in items
+        for inner, value in _flat(part, f"{place}.{key}" if place else key).items()
+    }

@@ -1,0 +1,284 @@
+"""A stage of gradient descent: what is above the cut trains in Keras on what the prefix gives."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint.data.split import TRAIN, VALIDATION
+from pawprint.model import network
+from pawprint.model.backbones import Backbone
+from pawprint.model.framework import load_keras
+from pawprint.model.network import Network
+from pawprint.model.prefix import Prefix
+from pawprint.model.suffix import cut_below, first_trained, set_trained
+from pawprint.progress import Advance, Progress
+from pawprint.training.batches import Handed, Side, epoch_batches, steps
+from pawprint.training.checkpoint import Arrays, Checkpoints, Kept, Progressed
+from pawprint.training.recipe import GradientStage, Stage
+from pawprint.training.views import Views
+
+_TAKEN = 512  # photos whose features are in memory at once when only predicting
+_TINY = 1e-7  # as Keras clips probabilities before it takes their logarithm
+_REDUCED_BY = 1e-4  # what the loss must fall by to count, as in Keras' ReduceLROnPlateau
+
+Reporter = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a stage works with.
+
+    Args:
+        network: what is trained, in place.
+        views: the photos' features.
+        sides: the photos, by side.
+        classes: how many.
+        seed: of everything drawn at random.
+        checkpoints: where it is kept after each epoch.
+        progress: where to show how it goes.
+        report: is given the row of each finished epoch.
+    """
+
+    network: Network
+    views: Views
+    sides: dict[str, Side]
+    classes: int
+    seed: int
+    checkpoints: Checkpoints
+    progress: Progress
+    report: Reporter
+
+
+class GradientFit:
+    """One stage of gradient descent, from compiling to its last epoch.
+
+    Args:
+        stage: what trains, and how.
+        material: on what.
+        so_far: how far the training has come; it is kept up to date.
+    """
+
+    def __init__(self, stage: GradientStage, material: Material, so_far: Progressed) -> None:
+        self._stage, self._material, self._so_far = stage, material, so_far
+        self._model = _trained_model(stage, material.network)
+        self._prefix, self._exact = stage_prefixes(
+            stage, material.views, material.network.backbone, pools=material.network.pools
+        )
+        self._steps = steps(stage, material.sides[TRAIN])
+        loss, entropy = _losses(stage, material.classes)
+        optimizer = _optimizer(stage, self._steps)
+        self._model.compile(optimizer, loss, metrics=["accuracy", entropy])
+        self._model.optimizer.build(self._model.trainable_variables)
+        self._best: Arrays = []
+
+    def run(self, kept: Kept | None) -> None:
+        """Train, from the checkpoint's epoch on where there is one."""
+        self._bring_features()
+        so_far, stage = self._so_far, self._stage
+        if kept is not None and kept.progressed.epoch:
+            assign(self._model.optimizer.variables, kept.optimizer)
+            self._best = kept.best
+        else:
+            so_far.rate = stage.rate
+        for epoch in range(so_far.epoch + 1, stage.epochs + 1):
+            if so_far.stopped:
+                break
+            self._run_epoch(epoch)
+            self._keep()
+        if stage.best_weights and self._best:
+            assign(self._material.network.variables, self._best)
+
+    def predict(self, side: str) -> NDArray[np.float64]:
+        """Probabilities of one side's photos, float64, shape (n, classes)."""
+        reads = self._material.sides[side].reads
+        store = self._material.views.store(self._exact)
+        parts = []
+        for start in range(0, len(reads), _TAKEN):
+            hashes = [read.sha256 for read in reads[start : start + _TAKEN]]
+            parts.append(network.probabilities(self._model, store.take(hashes, self._exact.dtype)))
+        return np.vstack(parts)
+
+    def _bring_features(self) -> None:
+        material, views = self._material, self._material.views
+        for side, photos in material.sides.items():
+            if side != TRAIN:
+                views.bring(photos.reads, self._exact)
+            elif self._stage.views != "fresh":
+                for view in range(self._stage.views):
+                    views.bring(photos.reads, self._prefix, view)
+
+    def _run_epoch(self, epoch: int) -> None:
+        so_far, stage = self._so_far, self._stage
+        start = time.perf_counter()
+        if stage.schedule != "cosine":
+            self._model.optimizer.learning_rate = so_far.rate
+        what = f"Stage {so_far.stage}, epoch {epoch} of {stage.epochs}"
+        with self._material.progress.step(what, self._steps) as advance:
+            loss, accuracy = self._train_epoch(epoch, advance)
+        held = self._material.sides[VALIDATION]
+        given = self.predict(VALIDATION)
+        own = np.clip(given[np.arange(len(held.labels)), held.labels], _TINY, 1 - _TINY)
+        row = {
+            "stage": float(so_far.stage),
+            "epoch": float(epoch),
+            "loss": loss,
+            "accuracy": accuracy,
+            "val_loss": float(-np.log(own).mean()),
+            "val_accuracy": float((given.argmax(axis=1) == held.labels).mean()),
+            "rate": float(np.asarray(self._model.optimizer.learning_rate)),
+            "seconds": round(time.perf_counter() - start, 3),
+        }
+        so_far.epoch = epoch
+        so_far.history.append(row)
+        self._decide(row)
+        self._tell(row)
+        self._material.report(row)
+
+    def _train_epoch(self, epoch: int, advance: Advance) -> tuple[float, float]:
+        """One pass over the photos; the mean loss, without penalties, and the accuracy."""
+        material = self._material
+        batches = Handed(
+            epoch_batches(
+                self._stage,
+                material.sides[TRAIN],
+                material.views,
+                self._prefix,
+                material.classes,
+                (material.seed, self._so_far.stage, epoch),
+            )
+        )
+
+        def tell(batch: int, logs: dict[str, float]) -> None:
+            advance(1, f"loss {logs['entropy']:.3f}, {logs['accuracy']:.1%} right")
+
+        ticks = load_keras().callbacks.LambdaCallback(on_train_batch_end=tell)
+        with batches:
+            log = self._model.fit(
+                iter(batches),
+                steps_per_epoch=self._steps,
+                shuffle=False,
+                callbacks=[ticks],
+                verbose=0,
+            ).history
+        return float(log["entropy"][0]), float(log["accuracy"][0])
+
+    def _decide(self, row: dict[str, float]) -> None:
+        """Best weights, a lower rate, an early end: all by the validation loss."""
+        so_far, stage, epoch = self._so_far, self._stage, int(row["epoch"])
+        fell = row["val_loss"] < so_far.best_loss
+        reduces = row["val_loss"] < so_far.best_loss - _REDUCED_BY
+        if fell:
+            so_far.best_loss, so_far.best_epoch = row["val_loss"], epoch
+            if stage.best_weights:
+                self._best = _values(self._material.network.variables)
+        if reduces or stage.schedule != "plateau":
+            so_far.reduced_at = epoch
+        elif epoch - so_far.reduced_at >= stage.reduce_patience:
+            so_far.rate, so_far.reduced_at = so_far.rate * stage.reduce_factor, epoch
+        so_far.stopped = bool(stage.patience) and epoch - so_far.best_epoch >= stage.patience
+        so_far.stopped |= not math.isfinite(row["loss"])  # nothing good comes after that
+
+    def _tell(self, row: dict[str, float]) -> None:
+        so_far, stage = self._so_far, self._stage
+        left = (stage.epochs - so_far.epoch) * row["seconds"]
+        end = "stopped early" if so_far.stopped else f"{_clock(left)} left in this stage"
+        self._material.progress.log(
+            f"stage {so_far.stage}, epoch {so_far.epoch} of {stage.epochs}: "
+            f"loss {row['loss']:.4f}, {row['accuracy']:.2%} right; "
+            f"validation loss {row['val_loss']:.4f}, {row['val_accuracy']:.2%} right; "
+            f"{_clock(row['seconds'])}" + (f", {end}" if so_far.epoch < stage.epochs else "")
+        )
+
+    def _keep(self) -> None:
+        self._material.checkpoints.save(
+            Kept(
+                replace(self._so_far),
+                _values(self._material.network.variables),
+                _values(self._model.optimizer.variables),
+                self._best,
+            )
+        )
+
+
+def stage_prefixes(
+    stage: Stage, views: Views, backbone: Backbone, *, pools: bool
+) -> tuple[Prefix, Prefix]:
+    """What makes a stage's features: of photos that train, and of those that judge.
+
+    Args:
+        stage: which layers train.
+        views: compiles them.
+        backbone: whose layers.
+        pools: whether the head begins with average pooling.
+    """
+    cut = cut_below(backbone, first_trained(backbone, stage.train))
+    pooled = pools and cut == backbone.last
+    fast = views.prefix(backbone, cut, pooled=pooled)
+    return fast, views.prefix(backbone, cut, pooled=pooled, exact=True)
+
+
+def _trained_model(stage: GradientStage, whole: Network) -> Any:
+    """The Keras model of what is above the cut, with the right layers trainable."""
+    first = first_trained(whole.backbone, stage.train)
+    set_trained(whole.backbone, first)
+    cut, moves = cut_below(whole.backbone, first), stage.batch_norm == "moving"
+    if cut is None:
+        model = network.whole_model(whole, batch_norm_moves=moves)
+    else:
+        model = network.upper_model(whole, cut, batch_norm_moves=moves)
+    trained = [*whole.backbone.network.layers[first:], *whole.head]
+    expected = sum(len(layer.trainable_variables) for layer in trained)
+    assert len(model.trainable_variables) == expected, (len(model.trainable_variables), expected)
+    return model
+
+
+def _optimizer(stage: GradientStage, steps: int) -> Any:
+    optimizers = load_keras().optimizers
+    rate: Any = stage.rate
+    if stage.schedule == "cosine":
+        warm_up = round(stage.warm_up * steps)
+        rate = optimizers.schedules.CosineDecay(
+            0.0 if warm_up else stage.rate,
+            max(1, stage.epochs * steps - warm_up),
+            warmup_target=stage.rate if warm_up else None,
+            warmup_steps=warm_up,
+        )
+    if stage.optimizer == "adamw":
+        return optimizers.AdamW(rate, weight_decay=stage.weight_decay)
+    kinds = {"adam": optimizers.Adam, "rmsprop": optimizers.RMSprop, "sgd": optimizers.SGD}
+    return kinds[stage.optimizer](rate)
+
+
+def _losses(stage: GradientStage, classes: int) -> tuple[Any, Any]:
+    """What is minimised, and the plain cross-entropy, which validation can be compared with."""
+    keras = load_keras()
+    kind = "BinaryCrossentropy" if classes == 2 else "CategoricalCrossentropy"
+    loss = getattr(keras.losses, kind)(label_smoothing=stage.label_smoothing)
+    return loss, getattr(keras.metrics, kind)(name="entropy")
+
+
+def _values(variables: Sequence[Any]) -> Arrays:
+    return [np.array(variable) for variable in variables]
+
+
+def assign(variables: Sequence[Any], values: Arrays) -> None:
+    """Put kept values into variables, one for one."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as people read them.
+
+    >>> _clock(7.4), _clock(75)
+    ('7 s', '1 min 15 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,54 @@
+"""Logs of every epoch for TensorBoard, which can be watched while training goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pawprint.errors import MissingExtra
+
+FOLDER = "tensorboard"
+
+
+class Board:
+    """Writes each epoch's figures as TensorBoard scalars; a context manager.
+
+    Args:
+        folder: where `tensorboard/` is made; None logs nothing.
+        logged: epochs that are in it already.
+    """
+
+    def __init__(self, folder: Path | None, logged: int = 0) -> None:
+        self.folder = folder and folder / FOLDER
+        self._writer: Any = None
+        self._step = logged
+        if self.folder is None:
+            return
+        try:
+            from tensorboard.summary import Writer
+        except ImportError:
+            raise MissingExtra("--tensorboard", "tensorboard", "tensorboard") from None
+        self._writer = Writer(str(self.folder))
+
+    def log(self, row: dict[str, float]) -> None:
+        """Log one epoch: a scalar for each figure, one step an epoch over all stages."""
+        if self._writer is None:
+            return
+        self._step += 1
+        for name, value in row.items():
+            if name not in ("stage", "epoch"):
+                self._writer.add_scalar(f"stage_{row['stage']:.0f}/{name}", value, self._step)
+        self._writer.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()

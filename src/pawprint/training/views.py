@@ -1,0 +1,103 @@
+"""The photos as a stage wants them: plain, augmented once, or augmented anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint.data import augment
+from pawprint.data.dataset import Fault, Read
+from pawprint.data.images import Pixels
+from pawprint.data.sources import Source
+from pawprint.model import features
+from pawprint.model.backbones import Backbone
+from pawprint.model.feature_store import FeatureStore
+from pawprint.model.prefix import Prefix, compile_prefix, prefix_key
+from pawprint.progress import Progress
+from pawprint.training.recipe import Recipe
+
+
+class Views:
+    """Features of a source's photos, through any prefix.
+
+    View 0 is the photo as it is; view 1 and up are augmented, each in its own way, always the same.
+    """
+
+    def __init__(
+        self, source: Source, recipe: Recipe, root: Path | None, progress: Progress
+    ) -> None:
+        self._source, self._root, self._progress = source, root, progress
+        self._preprocessing = recipe.data.preprocessing
+        self._augment, self._seed = recipe.augment, recipe.data.seed
+        self._stores: dict[str, FeatureStore] = {}
+        self._prefixes: dict[str, Prefix] = {}
+
+    def prefix(
+        self, backbone: Backbone, cut: str | None, *, pooled: bool, exact: bool = False
+    ) -> Prefix:
+        """A compiled prefix, see `compile_prefix`; compiled once as long as its weights stay."""
+        name = repr(prefix_key(backbone, cut, pooled=pooled, exact=exact))
+        if name not in self._prefixes:
+            self._prefixes[name] = compile_prefix(backbone, cut, pooled=pooled, exact=exact)
+        return self._prefixes[name]
+
+    def store(self, prefix: Prefix, view: int = 0) -> FeatureStore:
+        """Where a view's features lie; opened once."""
+        key = features.key_of(prefix, self._preprocessing)
+        if view:
+            drawn = [one.model_dump() for one in self._augment]
+            key |= {"view": view, "seed": self._seed, "augment": drawn, "by": augment.VERSION}
+        name = repr(sorted(key.items()))
+        if name not in self._stores:
+            self._stores[name] = FeatureStore(
+                self._root, key, prefix.shape, prefix.dtype, self._progress
+            )
+        return self._stores[name]
+
+    def bring(
+        self, reads: Sequence[Read], prefix: Prefix, view: int = 0
+    ) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
+        """Bring a view's store up to date with some photos; see `features.embed`."""
+        return features.embed(
+            self._source,
+            reads,
+            prefix,
+            self._preprocessing,
+            self.store(prefix, view),
+            change=(lambda pixels, sha256: self._changed(pixels, sha256, view)) if view else None,
+            progress=self._progress,
+        )
+
+    def fresh(
+        self, reads: Sequence[Read], prefix: Prefix, *moment: int
+    ) -> Iterator[list[NDArray[Any]]]:
+        """Features of photos in order, augmented as only at this moment (stage, epoch)."""
+        return features.stream(
+            self._source,
+            reads,
+            prefix,
+            self._preprocessing,
+            lambda pixels, sha256: self._changed(pixels, sha256, *moment),
+        )
+
+    @property
+    def augments(self) -> bool:
+        """Whether the recipe has augmentations."""
+        return bool(self._augment)
+
+    def pixels(self, read: Read) -> Pixels:
+        """A photo as the network sees it, unchanged."""
+        return self._preprocessing.from_bytes(self._source.read(read.photo), read.photo.path)
+
+    def augmented(self, read: Read, view: int) -> Pixels:
+        """A photo as a view has it."""
+        return self._changed(self.pixels(read), read.sha256, view)
+
+    def _changed(self, pixels: Pixels, sha256: str, *moment: int) -> Pixels:
+        # What is drawn follows from photo and moment alone, not from which thread came first.
+        random = np.random.default_rng([self._seed, *moment, int(sha256[:16], 16)])
+        return augment.augment(pixels, self._augment, random)
