@@ -54,7 +54,7 @@ class Parts:
 
     def keys(self, kind: str | None = None) -> tuple[str, ...]:
         """What can stand in a part of a kind, or in one of any kind."""
-        models = [self.kinds[kind]] if kind in self.kinds else self.kinds.values()
+        models = [self.kinds[kind]] if kind is not None else self.kinds.values()
         return tuple(dict.fromkeys(key for model in models for key in model.model_fields))
 
 

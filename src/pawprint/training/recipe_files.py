@@ -75,11 +75,22 @@ def copy(name: str, path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".pawprint-", dir=path.parent) as folder:
             part = Path(folder) / "recipe.toml"
             part.write_text(text, "utf-8")
-            path.hardlink_to(part)  # where a rename would replace a file made meanwhile
+            _rename_to_new(part, path)
     except FileExistsError:
         raise OutputError(f"{path} exists and is left as it is; name another file") from None
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error})") from None
+
+
+def _rename_to_new(part: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(part)  # a rename would replace a file made meanwhile
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        part.rename(path)
 
 
 def load(recipe: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -214,10 +225,9 @@ def _check_against_backbone(recipe: Recipe) -> list[Fault]:
         return []
     from pawprint.model.suffix import first_trained
 
+    # The size changes no layer, the width may: where it makes channels agree, blocks are added up.
     part = recipe.backbone
-    backbone = backbones.build(
-        part.name, size=recipe.data.size, alpha=part.alpha, weights="random"
-    )
+    backbone = backbones.build(part.name, size=32, alpha=part.alpha, weights="random")
     faults = []
     for number, train in named:
         try:
