@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,21 @@ def test_a_recipe_without_faults_is_ok(cli: Cli, tmp_path: Path) -> None:
     assert ran.out == "two-stage: ok: 2 stages: head for 3 epochs, then last:100 for 3 epochs\n"
     assert ran.code == 0
     assert "ok: 1 stage: head by logistic regression" in cli("recipes", "validate", "quick").out
+
+
+def test_without_keras_all_but_the_layers_is_looked_at() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['keras'] = None\n"
+        "from pawprint.cli import main\n"
+        "main(['recipes', 'validate', 'two-stage'])\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.startswith("two-stage: ok: 2 stages: ")
+    assert "not looked up in the network: training needs keras" in ran.stdout
+    assert ran.stderr == ""
 
 
 def test_one_fault_is_one_line(cli: Cli, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def validate(recipe: _Recipe) -> None:
         typer.echo(f"{recipe}: ok: {_stages(recipe_files.validate(recipe))}")
     except MissingExtra as error:
         said = _stages(recipe_files.load(recipe))
-        typer.echo(f"{recipe}: ok: {said}; whether the network has these layers: {error}")
+        typer.echo(f"{recipe}: ok: {said}; not looked up in the network: {error}")
 
 
 def _stages(recipe: Recipe) -> str:
