@@ -108,17 +108,27 @@ class Listener:
     """Progress that remembers what it was told."""
 
     said: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     steps: dict[str, int] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def step(self, what: str, total: int | None) -> Iterator[Advance]:
         """Note how many units each step announced."""
         self.steps[what] = self.steps.get(what, 0) + (total or 0)
-        yield lambda done: None
+
+        def advance(done: int, /, note: str = "") -> None:
+            self.notes += [note] if note else []
+
+        yield advance
 
     def say(self, message: str) -> None:
         """Note the message."""
         self.said.append(message)
+
+    def log(self, line: str) -> None:
+        """Note the line."""
+        self.lines.append(line)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pawprint.errors import RecipeError, WeightsError
-from pawprint.model import backbones
-from pawprint.model.network import keras_classifier
+from pawprint.model import backbones, network
+from pawprint.model.head_layers import AveragePool
 
 NAME = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{}_{}_no_top.h5"
 
@@ -104,10 +104,10 @@ def test_keras_home_is_where_imagenet_weights_are_looked_for(empty_home: Path) -
 
 def test_the_classifier_shares_the_backbone_it_is_built_on() -> None:
     built = backbones.build(size=32, alpha=0.35, weights="random")
-    model = keras_classifier(built, 3)
-    assert model.get_layer(built.network.name) is built.network
-    assert model.output_shape == (None, 3)
-    assert keras_classifier(built, 2).output_shape == (None, 1)
+    for classes, outputs in ((2, 1), (3, 3)):
+        model = network.whole_model(network.build(built, (AveragePool(),), classes))
+        assert model.get_layer(built.network.name) is built.network
+        assert model.output_shape == (None, outputs)
 
 
 @pytest.mark.shared

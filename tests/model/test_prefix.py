@@ -15,7 +15,13 @@ from pawprint.errors import RecipeError
 from pawprint.model import backbones
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
-from pawprint.model.prefix import KerasPrefix, PixelPrefix, compile_prefix, prefix_onnx
+from pawprint.model.prefix import (
+    KerasPrefix,
+    PixelPrefix,
+    compile_prefix,
+    prefix_key,
+    prefix_onnx,
+)
 
 CUTS = (
     "Conv1",
@@ -41,19 +47,23 @@ def pictures(size: int, count: int = 3) -> NDArray[np.uint8]:
     return np.random.default_rng(size).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
-def by_keras(size: int, cut: str, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
+def by_keras(
+    size: int, cut: str, photos: NDArray[np.uint8], *, pooled: bool = False
+) -> NDArray[np.float32]:
     keras = load_keras()
     network = backbone(size).network
     output = network.get_layer(cut).output
-    if cut == backbone(size).last:
+    if pooled:
         output = keras.layers.GlobalAveragePooling2D()(output)
     model = keras.Model(network.input, output)
     scaled = photos.astype(np.float32) / 127.5 - 1.0
     return np.asarray(model(scaled, training=False))
 
 
-def by_engine(size: int, cut: str, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
-    network = engine.Network(prefix_onnx(backbone(size), cut), ["features"])
+def by_engine(
+    size: int, cut: str, photos: NDArray[np.uint8], *, pooled: bool = False
+) -> NDArray[np.float32]:
+    network = engine.Network(prefix_onnx(backbone(size), cut, pooled=pooled), ["features"])
     return np.stack([network(photo)[0].copy() for photo in photos])
 
 
@@ -64,10 +74,13 @@ def check_same(found: NDArray[Any], expected: NDArray[Any]) -> None:
     assert np.abs(found - expected).max() <= 1e-3 * scale
 
 
+@pytest.mark.parametrize("pooled", [True, False])
 @pytest.mark.parametrize("size", [32, 75, 96, 161])
-def test_the_whole_network_gives_what_keras_gives(size: int) -> None:
+def test_the_whole_network_gives_what_keras_gives(size: int, pooled: bool) -> None:
     last, photos = backbone(size).last, pictures(size)
-    check_same(by_engine(size, last, photos), by_keras(size, last, photos))
+    found = by_engine(size, last, photos, pooled=pooled)
+    assert found.ndim == (2 if pooled else 4)
+    check_same(found, by_keras(size, last, photos, pooled=pooled))
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -97,34 +110,39 @@ def test_nothing_above_the_cut_is_in_the_network() -> None:
     assert len(lower) < len(whole) / 10
 
 
-@pytest.mark.parametrize("cut", ["block_6_project_BN", "out_relu"])
-def test_compiled_exactly_it_agrees_with_keras_and_keeps_half_precision(cut: str) -> None:
+ENDS = [("block_6_project_BN", False), ("out_relu", False), ("out_relu", True)]
+
+
+@pytest.mark.parametrize(("cut", "pooled"), ENDS)
+def test_compiled_exactly_it_agrees_with_keras_and_keeps_half_precision(
+    cut: str, pooled: bool
+) -> None:
     photos = pictures(75)
-    prefix = compile_prefix(backbone(75), cut, exact=True)
+    prefix = compile_prefix(backbone(75), cut, pooled=pooled, exact=True)
     found = prefix(list(photos))
     assert len(found) == len(photos)
     for features in found:
         assert features.shape == prefix.shape
         assert str(features.dtype) == prefix.dtype == "float16"
-    check_same(np.stack(found).astype(np.float32), by_keras(75, cut, photos))
+    check_same(np.stack(found).astype(np.float32), by_keras(75, cut, photos, pooled=pooled))
 
 
-@pytest.mark.parametrize("cut", ["block_6_project_BN", "out_relu"])
-def test_compiled_for_speed_it_agrees_as_far_as_bfloat16_goes(cut: str) -> None:
+@pytest.mark.parametrize(("cut", "pooled"), ENDS)
+def test_compiled_for_speed_it_agrees_as_far_as_bfloat16_goes(cut: str, pooled: bool) -> None:
     photos = pictures(75)
-    prefix = compile_prefix(backbone(75), cut)
-    found, expected = np.stack(prefix(list(photos))), by_keras(75, cut, photos)
+    prefix = compile_prefix(backbone(75), cut, pooled=pooled)
+    found, expected = np.stack(prefix(list(photos))), by_keras(75, cut, photos, pooled=pooled)
     assert found.shape == expected.shape
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.97
 
 
-@pytest.mark.parametrize("cut", ["block_6_project_BN", "out_relu"])
-def test_the_prefix_run_by_keras_gives_the_same(cut: str) -> None:
+@pytest.mark.parametrize(("cut", "pooled"), ENDS)
+def test_the_prefix_run_by_keras_gives_the_same(cut: str, pooled: bool) -> None:
     photos = pictures(75)
-    prefix = KerasPrefix(backbone(75), cut)
+    prefix = KerasPrefix(backbone(75), cut, pooled=pooled)
     found = prefix(list(photos))
     assert found[0].shape == prefix.shape
-    check_same(np.stack(found).astype(np.float32), by_keras(75, cut, photos))
+    check_same(np.stack(found).astype(np.float32), by_keras(75, cut, photos, pooled=pooled))
 
 
 def test_the_features_do_not_change_under_later_calls() -> None:
@@ -154,6 +172,7 @@ def test_all_that_shapes_features_is_in_the_key() -> None:
     other = backbones.build(size=75, alpha=0.35, weights="random", seed=2)
     keys = [
         compile_prefix(backbone(75), "out_relu").key,
+        compile_prefix(backbone(75), "out_relu", pooled=True).key,
         compile_prefix(backbone(75), "Conv_1_bn").key,
         compile_prefix(backbone(75), None).key,
         compile_prefix(other, "out_relu").key,
@@ -162,3 +181,18 @@ def test_all_that_shapes_features_is_in_the_key() -> None:
     assert len({tuple(sorted(key.items())) for key in keys}) == len(keys)
     again = backbones.build(size=75, alpha=0.35, weights="random", seed=1)
     assert compile_prefix(again, "out_relu").key == keys[0]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(("cut", "pooled"), [*ENDS, (None, False)])
+def test_the_key_is_known_before_compiling(cut: str | None, pooled: bool, exact: bool) -> None:
+    compiled = compile_prefix(backbone(75), cut, pooled=pooled, exact=exact)
+    assert prefix_key(backbone(75), cut, pooled=pooled, exact=exact) == compiled.key
+
+
+def test_what_is_trained_above_the_cut_does_not_change_the_key() -> None:
+    other = backbones.build(size=75, alpha=0.35, weights="random", seed=1)
+    kernel = other.network.get_layer("Conv_1").kernel
+    kernel.assign(kernel + 1)
+    for cut, same in (("block_6_project_BN", True), ("out_relu", False)):
+        assert (prefix_key(other, cut) == prefix_key(backbone(75), cut)) is same

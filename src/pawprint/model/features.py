@@ -150,10 +150,15 @@ def stream(
     work = partial(_embed_some, source, prefix, preprocessing, change)
     for rows, wrong in map_chunks(work, reads, size=_STREAMED, workers=workers):
         if wrong:
-            gone = {read.sha256: read.photo.path for read in reads}
+            paths = {read.sha256: read.photo.path for read in reads}
             sha256, reason = next(iter(wrong.items()))
-            raise SourceError(
-                f"{gone[sha256]} could be read when the training began and cannot now: {reason}; "
-                "put it back and run the same command with --resume"
-            )
+            raise gone(Fault(paths[sha256], reason))
         yield [features for _, _, features in rows]
+
+
+def gone(fault: Fault) -> SourceError:
+    """The error for a photo that could be read when the training began and cannot be now."""
+    return SourceError(
+        f"{fault.path} could be read when the training began and cannot now: {fault.reason}; put "
+        "it back and run the same command with --resume"
+    )

@@ -72,32 +72,28 @@ def build(backbone: Backbone, layers: Sequence[HeadLayer], classes: int) -> Netw
     return Network(backbone, tuple(head))
 
 
-def whole_model(network: Network, *, batch_norm_moves: bool = False) -> Any:
+def whole_model(network: Network) -> Any:
     """A Keras model from raw 0-255 RGB pixels to probabilities, scaling inside.
 
     Args:
         network: whose weights it shares.
-        batch_norm_moves: let the backbone's batch normalisation follow the photos in training.
 
     Returns:
         A model that takes (n, size, size, 3) and gives (n, 1) for two classes, the probability of
         the second one, or (n, classes).
     """
-    keras = load_keras()
-    backbone = network.backbone
-    photo = keras.Input((backbone.size, backbone.size, 3), name="photo")
-    tensor = keras.layers.Rescaling(backbone.scale, backbone.offset, name="scaling")(photo)
-    tensor = backbone.network(tensor, training=None if batch_norm_moves else False)
-    return keras.Model(photo, _answer(network.head, tensor), name="pawprint")
+    photo, tensor = _scaled(network.backbone)
+    tensor = network.backbone.network(tensor)
+    return load_keras().Model(photo, _answer(network.head, tensor), name="pawprint")
 
 
-def upper_model(network: Network, cut: str, *, batch_norm_moves: bool = False) -> Any:
-    """A Keras model from the features after a cut to probabilities.
+def upper_model(network: Network, cut: str | None, *, batch_norm_moves: bool = False) -> Any:
+    """A Keras model from the features after a cut to probabilities; to be trained, not saved.
 
     Args:
         network: whose weights it shares.
         cut: the layer below; after the backbone's last one, features are pooled where the head
-            pools.
+            pools. None for all of it, from raw pixels.
         batch_norm_moves: let the backbone's batch normalisation follow the photos in training.
 
     Returns:
@@ -105,15 +101,43 @@ def upper_model(network: Network, cut: str, *, batch_norm_moves: bool = False) -
     """
     keras = load_keras()
     backbone = network.backbone
-    shape = backbone.network.get_layer(cut).output.shape[1:]
-    if cut == backbone.last:
-        pooled = network.pools
-        features = keras.Input(shape[-1:] if pooled else shape, name="features")
-        return keras.Model(features, _answer(network.head[pooled:], features))
-    features = keras.Input(shape, name="features")
-    suffix = suffix_model(backbone, cut)
-    tensor = suffix(features, training=None if batch_norm_moves else False)
+    if cut is None:
+        features, tensor = _scaled(backbone)
+        suffix = backbone.network
+    else:
+        shape = backbone.network.get_layer(cut).output.shape[1:]
+        if cut == backbone.last:
+            pooled = network.pools
+            features = keras.Input(shape[-1:] if pooled else shape, name="features")
+            return keras.Model(features, _answer(network.head[pooled:], features))
+        features = tensor = keras.Input(shape, name="features")
+        suffix = suffix_model(backbone, cut)
+    tensor = suffix(tensor) if batch_norm_moves else _still(suffix)(tensor)
     return keras.Model(features, _answer(network.head, tensor))
+
+
+def _scaled(backbone: Backbone) -> tuple[Any, Any]:
+    """The input for photos, and what the backbone takes."""
+    keras = load_keras()
+    photo = keras.Input((backbone.size, backbone.size, 3), name="photo")
+    return photo, keras.layers.Rescaling(backbone.scale, backbone.offset, name="scaling")(photo)
+
+
+def _still(model: Any) -> Any:
+    """A layer that runs a model as for predicting, also in training.
+
+    Calling the model with `training=False` is not enough: `fit` overrides that (Keras issue 20285).
+    """
+
+    class Still(load_keras().layers.Layer):  # type: ignore[misc]  # Keras comes late
+        def __init__(self) -> None:
+            super().__init__(name="still")
+            self.model = model
+
+        def call(self, inputs: Any) -> Any:
+            return self.model(inputs, training=False)
+
+    return Still()
 
 
 def _answer(layers: Sequence[Any], tensor: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -25,7 +26,9 @@ from pawprint.progress import Progress
 from pawprint.training.recipe import Recipe
 
 SUFFIX = ".unfinished"
+LOGS = "tensorboard"  # the folder in it for these
 _FILE = "checkpoint.npz"
+_PART = f".{_FILE}"
 _SHOWN = 5
 
 Arrays = Sequence[NDArray[Any]]
@@ -42,7 +45,8 @@ class Progressed:
         rate: the learning rate, where it changes by what happens.
         best_loss: the stage's lowest validation loss,
         best_epoch: and its epoch.
-        reduced_at: the epoch in which the rate was last reduced.
+        plateau: the validation loss that a lower one must be clearly below,
+        plateau_since: and the epoch of it, or of the last reduction of the rate.
         history: a row for each epoch of all stages.
         choice: what the logistic stage tried.
     """
@@ -53,7 +57,8 @@ class Progressed:
     rate: float = 0.0
     best_loss: float = float("inf")
     best_epoch: int = 0
-    reduced_at: int = 0
+    plateau: float = float("inf")
+    plateau_since: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     choice: list[dict[str, Any]] = field(default_factory=list)
 
@@ -96,18 +101,19 @@ class Checkpoints:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(file["about"].tobytes())
                 arrays = {name: file[name] for name in file.files if "/" in name}
+            progressed = Progressed(**about["progressed"])
+            self._compare(about)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise OutputError(
-                f"{path} cannot be read ({error}); remove it, or run without --resume to begin anew"
+                f"{path} is no checkpoint that can be read ({error}); run without --resume to "
+                "begin anew"
             ) from None
-        self._compare(about)
 
         def of(kind: str) -> Arrays:
             return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]
 
-        progressed = Progressed(**about["progressed"])
         return Kept(progressed, of("network"), of("optimizer"), of("best"))
 
     def save(self, kept: Kept) -> None:
@@ -121,7 +127,7 @@ class Checkpoints:
         for kind in ("network", "optimizer", "best"):
             for index, values in enumerate(getattr(kept, kind)):
                 arrays[f"{kind}/{index:05}"] = values
-        part = self.folder / f".{_FILE}"
+        part = self.folder / _PART
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
@@ -143,6 +149,11 @@ class Checkpoints:
         Raises:
             PawprintError: as `load` does.
         """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OutputError(
+                f"{self.folder} is a file, where the checkpoint is to lie; move it, or name "
+                "another place with --out"
+            )
         if resume:
             kept = self.load()
             if kept is None:
@@ -155,7 +166,11 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Forget the training: it is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for name in (_FILE, _PART):
+                (self.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / LOGS, ignore_errors=True)
+            self.folder.rmdir()  # unless somebody put more into it
 
     def _compare(self, about: dict[str, Any]) -> None:
         then, now = about["recipe"], self._recipe
@@ -201,14 +216,11 @@ def newest(folder: Path, prefix: str) -> Path | None:
 
     Args:
         folder: where runs lie.
-        prefix: what its name begins with.
+        prefix: what its name begins with; what follows is the time.
     """
+    named = re.compile(re.escape(prefix) + r"[0-9]{8}-[0-9]{6}" + re.escape(SUFFIX))
     try:
-        found = [
-            path / _FILE
-            for path in folder.iterdir()
-            if path.name.startswith(prefix) and path.name.endswith(SUFFIX)
-        ]
+        found = [path / _FILE for path in folder.iterdir() if named.fullmatch(path.name)]
         found = [path for path in found if path.is_file()]
         last = max(found, key=lambda path: path.stat().st_mtime, default=None)
     except OSError:

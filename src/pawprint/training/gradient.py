@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawprint.data.split import TRAIN, VALIDATION
+from pawprint.errors import RecipeError
 from pawprint.model import network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
@@ -26,7 +27,7 @@ from pawprint.training.views import Views
 
 _TAKEN = 512  # photos whose features are in memory at once when only predicting
 _TINY = 1e-7  # as Keras clips probabilities before it takes their logarithm
-_REDUCED_BY = 1e-4  # what the loss must fall by to count, as in Keras' ReduceLROnPlateau
+_FALL = 1e-4  # what the loss must fall by to leave a plateau, as in Keras' ReduceLROnPlateau
 
 Reporter = Callable[[dict[str, float]], None]
 
@@ -90,10 +91,13 @@ class GradientFit:
         for epoch in range(so_far.epoch + 1, stage.epochs + 1):
             if so_far.stopped:
                 break
-            self._run_epoch(epoch)
+            row = self._run_epoch(epoch)
             self._keep()
+            self._tell(row)
+            self._material.report(row)
         if stage.best_weights and self._best:
             assign(self._material.network.variables, self._best)
+        self._expect_numbers()
 
     def predict(self, side: str) -> NDArray[np.float64]:
         """Probabilities of one side's photos, float64, shape (n, classes)."""
@@ -109,12 +113,28 @@ class GradientFit:
         material, views = self._material, self._material.views
         for side, photos in material.sides.items():
             if side != TRAIN:
-                views.bring(photos.reads, self._exact)
+                views.need(photos.reads, self._exact)
             elif self._stage.views != "fresh":
                 for view in range(self._stage.views):
-                    views.bring(photos.reads, self._prefix, view)
+                    views.need(photos.reads, self._prefix, view)
 
-    def _run_epoch(self, epoch: int) -> None:
+    def _expect_numbers(self) -> None:
+        """Refuse a network that has diverged.
+
+        Raises:
+            RecipeError: not every weight and every answer is a number.
+        """
+        so_far, weights = self._so_far, _values(self._material.network.variables)
+        loss = so_far.best_loss if self._best else so_far.history[-1]["val_loss"]
+        if not math.isfinite(loss) or not all(np.isfinite(values).all() for values in weights):
+            raise RecipeError(
+                f"stage {so_far.stage} diverged in epoch {so_far.epoch}: its weights are no "
+                f"numbers any more, and nothing was written. Lower stage.{so_far.stage}.rate, now "
+                f"{self._stage.rate:g}, as to a tenth"
+            )
+
+    def _run_epoch(self, epoch: int) -> dict[str, float]:
+        """Train and judge; the epoch's row of the history."""
         so_far, stage = self._so_far, self._stage
         start = time.perf_counter()
         if stage.schedule != "cosine":
@@ -138,8 +158,7 @@ class GradientFit:
         so_far.epoch = epoch
         so_far.history.append(row)
         self._decide(row)
-        self._tell(row)
-        self._material.report(row)
+        return row
 
     def _train_epoch(self, epoch: int, advance: Advance) -> tuple[float, float]:
         """One pass over the photos; the mean loss, without penalties, and the accuracy."""
@@ -172,18 +191,18 @@ class GradientFit:
     def _decide(self, row: dict[str, float]) -> None:
         """Best weights, a lower rate, an early end: all by the validation loss."""
         so_far, stage, epoch = self._so_far, self._stage, int(row["epoch"])
-        fell = row["val_loss"] < so_far.best_loss
-        reduces = row["val_loss"] < so_far.best_loss - _REDUCED_BY
-        if fell:
+        if row["val_loss"] < so_far.best_loss:
             so_far.best_loss, so_far.best_epoch = row["val_loss"], epoch
             if stage.best_weights:
                 self._best = _values(self._material.network.variables)
-        if reduces or stage.schedule != "plateau":
-            so_far.reduced_at = epoch
-        elif epoch - so_far.reduced_at >= stage.reduce_patience:
-            so_far.rate, so_far.reduced_at = so_far.rate * stage.reduce_factor, epoch
+        if stage.schedule == "plateau":
+            if row["val_loss"] < so_far.plateau - _FALL:
+                so_far.plateau, so_far.plateau_since = row["val_loss"], epoch
+            elif epoch - so_far.plateau_since >= stage.reduce_patience:
+                so_far.rate, so_far.plateau_since = so_far.rate * stage.reduce_factor, epoch
         so_far.stopped = bool(stage.patience) and epoch - so_far.best_epoch >= stage.patience
-        so_far.stopped |= not math.isfinite(row["loss"])  # nothing good comes after that
+        # Nothing good comes after that.
+        so_far.stopped |= not (math.isfinite(row["loss"]) and math.isfinite(row["val_loss"]))
 
     def _tell(self, row: dict[str, float]) -> None:
         so_far, stage = self._so_far, self._stage
@@ -228,11 +247,9 @@ def _trained_model(stage: GradientStage, whole: Network) -> Any:
     """The Keras model of what is above the cut, with the right layers trainable."""
     first = first_trained(whole.backbone, stage.train)
     set_trained(whole.backbone, first)
-    cut, moves = cut_below(whole.backbone, first), stage.batch_norm == "moving"
-    if cut is None:
-        model = network.whole_model(whole, batch_norm_moves=moves)
-    else:
-        model = network.upper_model(whole, cut, batch_norm_moves=moves)
+    model = network.upper_model(
+        whole, cut_below(whole.backbone, first), batch_norm_moves=stage.batch_norm == "moving"
+    )
     trained = [*whole.backbone.network.layers[first:], *whole.head]
     expected = sum(len(layer.trainable_variables) for layer in trained)
     assert len(model.trainable_variables) == expected, (len(model.trainable_variables), expected)

@@ -1,4 +1,4 @@
-"""The stages of a recipe, one after the other, and how what they trained does on held-out photos."""
+"""The stages of a recipe, one after the other, and how well the network then does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pawprint.model import head
 from pawprint.training.batches import Side
 from pawprint.training.checkpoint import Kept, Progressed
 from pawprint.training.gradient import GradientFit, Material, assign, stage_prefixes
-from pawprint.training.recipe import LogisticStage, Stage
+from pawprint.training.recipe import GradientStage, LogisticStage, Stage
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,11 @@ def fit(stages: Sequence[Stage], material: Material, kept: Kept | None = None) -
         fitted.run(kept if number == begin else None)
         predict = fitted.predict
     for number, stage in enumerate(stages, 1):
-        losses = [row["val_loss"] for row in so_far.history if row["stage"] == number]
-        if losses and stage.best_weights and min(losses) != losses[-1]:
-            restored.append(number)
+        rows = [row for row in so_far.history if row["stage"] == number]
+        if rows and isinstance(stage, GradientStage) and stage.best_weights:
+            best = min(rows, key=lambda row: np.nan_to_num(row["val_loss"], nan=np.inf))
+            if best is not rows[-1]:
+                restored.append(number)
     return Fitted(so_far.history, so_far.choice, tuple(restored), predict)
 
 
@@ -77,7 +79,7 @@ def _fit_logistic(
 ) -> tuple[Callable[[str], NDArray[np.float64]], list[dict[str, Any]]]:
     fast, exact = stage_prefixes(stage, material.views, material.network.backbone, pools=True)
     for side, photos in material.sides.items():
-        material.views.bring(photos.reads, fast if side == TRAIN else exact)
+        material.views.need(photos.reads, fast if side == TRAIN else exact)
     photos = material.sides[TRAIN]
     order = head.spread(photos.labels, material.seed)
     hashes = [photos.reads[row].sha256 for row in order]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pawprint.errors import MissingExtra
-
-FOLDER = "tensorboard"
+from pawprint.training.checkpoint import LOGS
 
 
 class Board:
@@ -16,20 +17,24 @@ class Board:
 
     Args:
         folder: where `tensorboard/` is made; None logs nothing.
-        logged: epochs that are in it already.
+        history: the rows of epochs before an interruption. They are logged anew: what the
+            interrupted process logged may lack the last one, or have one more.
     """
 
-    def __init__(self, folder: Path | None, logged: int = 0) -> None:
-        self.folder = folder and folder / FOLDER
+    def __init__(self, folder: Path | None, history: Sequence[dict[str, float]] = ()) -> None:
+        self.folder = folder and folder / LOGS
         self._writer: Any = None
-        self._step = logged
+        self._step = 0
         if self.folder is None:
             return
         try:
             from tensorboard.summary import Writer
         except ImportError:
             raise MissingExtra("--tensorboard", "tensorboard", "tensorboard") from None
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._writer = Writer(str(self.folder))
+        for row in history:
+            self.log(row)
 
     def log(self, row: dict[str, float]) -> None:
         """Log one epoch: a scalar for each figure, one step an epoch over all stages."""

@@ -72,6 +72,16 @@ class Views:
             progress=self._progress,
         )
 
+    def need(self, reads: Sequence[Read], prefix: Prefix, view: int = 0) -> None:
+        """As `bring`, for photos that could be read before.
+
+        Raises:
+            SourceError: one cannot be read now.
+        """
+        _, faults = self.bring(reads, prefix, view)
+        if faults:
+            raise features.gone(faults[0])
+
     def fresh(
         self, reads: Sequence[Read], prefix: Prefix, *moment: int
     ) -> Iterator[list[NDArray[Any]]]:

@@ -117,8 +117,7 @@ def write_run(
         with clock.part("bundle"):
             trained = finished.material.network
             card = _card(recipe, dataset, trained.backbone.digest, validation.figures)
-            moves = any(getattr(stage, "batch_norm", "") == "moving" for stage in recipe.stage)
-            model = network.whole_model(trained, batch_norm_moves=moves)
+            model = network.whole_model(trained)
             bundle.write(partial / "model", card, network.to_onnx(trained, dataset.classes), model)
             checked = _try_bundle(
                 partial / "model", model, source, recipe.data.preprocessing, dataset, validation
@@ -152,7 +151,8 @@ def write_run(
             "created": card.created,
             "versions": card.versions,
             "bundle": checked,
-            "notes": overfitting(fitted.history, fitted.restored),
+            "notes": overfitting(fitted.history, fitted.restored, len(validation.rows)),
+            "restored": list(fitted.restored),
             "seconds": clock.seconds,
         }
         _write_json(partial / "run.json", record)
