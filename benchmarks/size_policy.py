@@ -95,13 +95,11 @@ def _pets_as_the_archive_names_them(place: Path, count: int | None) -> Path:
 
 
 def _recipe(place: Path, policy: str) -> Path:
-    from pawprint.training import recipe as recipes
+    from pawprint.training import recipe_files
 
-    values = recipes.load("quick").model_dump()
-    values["name"] = f"quick, {policy}"
-    values["data"] |= {"policy": policy, "validation": HELD_OUT}
+    changes = {"name": f"quick, {policy}", "data.policy": policy, "data.validation": HELD_OUT}
     path = place / f"{policy}.toml"
-    path.write_text(recipes.parse(values, policy).to_toml(), "utf-8")
+    path.write_text(recipe_files.to_toml(recipe_files.load("quick", changes)), "utf-8")
     return path
 
 

@@ -1,9 +1,10 @@
-"""Every error pawprint raises on purpose. Imports nothing.
+"""Every error pawprint raises on purpose. Imports no other room.
 
 ```
 PawprintError
 ├── SourceError          photos that cannot be used as a dataset: missing, empty, one class
-│   └── ArchiveError     an archive that is damaged, encrypted or not safe to read
+│   ├── ArchiveError     an archive that is damaged, encrypted or not safe to read
+│   └── DownloadError    a download that failed, or is not the file it should be
 ├── PhotoError           one photo that cannot be used (its `path` and `reason`)
 │   ├── EmptyPhoto       no bytes at all
 │   ├── NotAPhoto        bytes that are no image, or not one of the formats read here
@@ -17,8 +18,11 @@ PawprintError
 ```
 
 A message says what happened, what was expected and what to do, and names the file. The command
-line prints it as one line and ends with the error's `exit_code`.
+line prints it as one line, the faults of a recipe as a line each, and ends with the error's
+`exit_code`.
 """
+
+from collections.abc import Iterable
 
 
 class PawprintError(Exception):
@@ -33,6 +37,10 @@ class SourceError(PawprintError):
 
 class ArchiveError(SourceError):
     """The archive is damaged, encrypted or not safe to read."""
+
+
+class DownloadError(SourceError):
+    """The download failed, or is not the file it should be."""
 
 
 class PhotoError(PawprintError):
@@ -66,7 +74,18 @@ class TooManyPixels(PhotoError):
 
 
 class RecipeError(PawprintError):
-    """The recipe has faults."""
+    """The recipe has faults.
+
+    Args:
+        message: what is wrong; with `faults`, which recipe they are in.
+        faults: each with its line.
+    """
+
+    def __init__(self, message: str, faults: Iterable[str] = ()) -> None:
+        self.faults = tuple(faults)
+        several = len(self.faults) > 1
+        self.heading = f"{message} has {len(self.faults)} faults:" if several else message
+        super().__init__(" ".join([self.heading, "; ".join(self.faults)]).strip())
 
 
 class WeightsError(PawprintError):

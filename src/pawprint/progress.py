@@ -93,7 +93,7 @@ class Terminal:
             task = bar.add_task(what, total=total, rate="", note="")
 
             def advance(done: int, /, note: str = "") -> None:
-                bar.update(task, advance=done, **({"note": note} if note else {}))
+                bar.update(task, advance=done, note=note or bar.tasks[0].fields["note"])
                 elapsed = bar.tasks[0].elapsed
                 if elapsed:
                     bar.update(task, rate=f"{bar.tasks[0].completed / elapsed:,.0f}/s")

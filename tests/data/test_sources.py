@@ -15,7 +15,7 @@ import pytest
 
 from pawprint.data.archives import Limits
 from pawprint.data.sources import MAX_SKIPPED_OF_A_KIND, Skipped, SourcePhoto, open_source
-from pawprint.errors import ArchiveError, PhotoError, SourceError
+from pawprint.errors import ArchiveError, DownloadError, PhotoError, SourceError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "cats_vs_dogs_16k.zip"
 
@@ -260,7 +260,8 @@ def test_the_list_of_skipped_photos_is_capped(tmp_path):
     top = grow(tmp_path, *PLAIN, *(f"{i}.jpg" for i in range(count)))
     with open_source(top) as source:
         assert len(source.skipped) == MAX_SKIPPED_OF_A_KIND + 1
-        assert source.skipped[-1] == Skipped("23 more", "not in a class folder")
+        assert source.skipped[-1] == Skipped("23 more", "not in a class folder", 23)
+        assert sum(skip.count for skip in source.skipped) == count
 
 
 @pytest.mark.parametrize(
@@ -299,9 +300,17 @@ def test_a_missing_path(location):
         open_source(location)
 
 
-@pytest.mark.parametrize("location", ["https://example.org/cats.zip", Path("s3://bucket/cats")])
-def test_an_address(location):
-    with pytest.raises(SourceError, match="downloads are not supported yet"):
+@pytest.mark.parametrize("location", ["s3://bucket/cats", Path("gs://bucket/cats.zip")])
+def test_an_address_of_another_kind(location):
+    with pytest.raises(SourceError, match="of a kind that is not read; expected https://"):
+        open_source(location)
+
+
+@pytest.mark.parametrize(
+    "location", ["http://example.org/cats.zip", Path("http://example.org/cats.zip")]
+)
+def test_an_address_that_is_not_safe(location):
+    with pytest.raises(DownloadError, match="not https"):
         open_source(location)
 
 

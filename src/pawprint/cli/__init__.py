@@ -1,4 +1,4 @@
-"""The command line: one thin file a verb; errors become one line and an exit code."""
+"""The command line: one thin file a verb; errors become a line and an exit code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from pawprint.cli import cache, evaluate, predict, samples, train
-from pawprint.errors import PawprintError
+from pawprint.cli import cache, datasets, evaluate, predict, recipes, samples, train
+from pawprint.errors import PawprintError, RecipeError
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
@@ -28,7 +28,9 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("samples")(samples.samples)
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")
+app.add_typer(recipes.app, name="recipes")
 
 
 def _version(wanted: bool) -> None:
@@ -91,7 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _explain(error: Exception) -> int:
-    """Say in one line what went wrong, and give the exit code."""
+    """Say what went wrong, in one line but for a recipe's faults, and give the exit code."""
+    if isinstance(error, RecipeError) and len(error.faults) > 1:
+        _fail(error.heading)
+        for fault in error.faults:
+            print(f"  {_on_one_line(fault)}", file=sys.stderr)
+        return error.exit_code
     if isinstance(error, PawprintError):
         _fail(str(error))
         return error.exit_code
@@ -112,4 +119,8 @@ def _explain(error: Exception) -> int:
 
 
 def _fail(message: str) -> None:
-    print(f"pawprint: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"pawprint: error: {_on_one_line(message)}", file=sys.stderr)
+
+
+def _on_one_line(message: str) -> str:
+    return " ".join(message.split())

@@ -133,11 +133,14 @@ def _stages(run: Run) -> list[str]:
     lines = []
     for stage in sorted({row["stage"] for row in run.history}):
         rows = [row for row in run.history if row["stage"] == stage]
-        last, seconds = rows[-1], sum(row["seconds"] for row in rows)
+        kept, seconds = rows[-1], sum(row["seconds"] for row in rows)
+        if stage in run.record["restored"]:
+            kept = min(rows, key=lambda row: row["val_loss"])
+        which = "" if kept is rows[-1] else f", back to epoch {kept['epoch']:.0f}"
         lines.append(
-            f"{f'stage {stage:.0f}':<12} {len(rows)} epoch(s), {seconds:.0f} s: validation "
-            f"{last['val_accuracy']:.2%} right, loss {last['val_loss']:.4f}; training loss "
-            f"{last['loss']:.4f}"
+            f"{f'stage {stage:.0f}':<12} {len(rows)} epoch(s), {seconds:.0f} s{which}: validation "
+            f"{kept['val_accuracy']:.2%} right, loss {kept['val_loss']:.4f}; training loss "
+            f"{kept['loss']:.4f}"
         )
     return lines
 

@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, Generic, TypeVar, cast
 
+from pawprint.data.wording import os_reason, shown
 from pawprint.errors import ArchiveError, PhotoError, SourceError
 
 MAX_MEMBERS = 2_000_000
@@ -33,6 +34,7 @@ MAX_DEPTH = 64
 _CHUNK = 2**20
 _TAR_HEADER_BYTES = 2**20
 _LOCAL_HEADER = 30
+_CODE_TABLES = 4096  # packed bytes that may come before the first unpacked one
 LINK = "is a link"
 NO_FILE = "is a pipe or device, not a file"
 _DRIVE = re.compile("[A-Za-z]:")
@@ -62,40 +64,6 @@ class Limits:
     ratio: int = MAX_RATIO
     ratio_free_bytes: int = RATIO_FREE_BYTES
     depth: int = MAX_DEPTH
-
-
-def shown(name: str) -> str:
-    """Give a name as it can stand in a message of one line.
-
-    >>> shown("two\\nlines")
-    'two\\\\nlines'
-
-    Args:
-        name: any name, also one with bytes that are not UTF-8.
-
-    Returns:
-        The name with escapes for what cannot be printed, cut in the middle when very long.
-    """
-    if len(name) > 300:
-        name = f"{name[:150]}…{name[-100:]}"
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name
-    )
-
-
-def os_reason(error: OSError) -> str:
-    """Give the system's own words for an error, without number and path.
-
-    >>> os_reason(FileNotFoundError(2, "No such file or directory"))
-    'no such file or directory'
-
-    Args:
-        error: what the system raised.
-
-    Returns:
-        The words in lower case.
-    """
-    return (error.strerror or str(error) or type(error).__name__).lower()
 
 
 def _kind(path: str, file: BinaryIO) -> str:
@@ -164,14 +132,15 @@ class Archive(ABC, Generic[_Place]):
         self._lock = threading.Lock()
         self._list()
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, count: int | None = None) -> bytes:
         """Read one member, from any thread.
 
         Args:
             name: one of `files`.
+            count: only so many bytes of its beginning, not held against its checksum.
 
         Returns:
-            All its bytes, as many as declared.
+            Its bytes; all of them, as many as declared, when no count is given.
 
         Raises:
             PhotoError: there is no such member, or it is damaged or over a cap.
@@ -180,7 +149,7 @@ class Archive(ABC, Generic[_Place]):
         if place is None:
             raise PhotoError(name, f"is not in {shown(self._path)}")
         try:
-            return self._read(name, place)
+            return self._read(name, place) if count is None else self._head(name, place, count)
         except (zlib.error, OSError, EOFError, struct.error) as error:
             raise PhotoError(name, f"cannot be read ({error}); is the archive damaged?") from error
 
@@ -193,6 +162,9 @@ class Archive(ABC, Generic[_Place]):
 
     @abstractmethod
     def _read(self, name: str, place: _Place) -> bytes: ...
+
+    @abstractmethod
+    def _head(self, name: str, place: _Place, count: int) -> bytes: ...
 
     def _at(self, offset: int, count: int) -> bytes:
         """Give up to `count` bytes; fewer only at the end of the file."""
@@ -271,22 +243,31 @@ class _Zip(Archive[zipfile.ZipInfo]):
         if size > max(self._limits.ratio_free_bytes, self._limits.ratio * packed_size):
             times = f"more than {self._limits.ratio} times its packed size"
             raise PhotoError(name, f"would unpack to {size:,} bytes, {times}; no photo does that")
-        # One read gets header and data nearly always: the header's extra field is short.
-        guess = _LOCAL_HEADER + len(place.orig_filename) + 64 + packed_size
-        block = self._at(place.header_offset, guess)
-        if block[:4] != b"PK\x03\x04":
-            raise PhotoError(name, "is not where the archive says; is the archive damaged?")
-        begin = _LOCAL_HEADER + sum(struct.unpack_from("<HH", block, 26))
-        packed = block[begin : begin + packed_size]
-        if len(packed) < packed_size:
-            packed = self._at(place.header_offset + begin, packed_size)
-        photo = _unpack(name, place.compress_type, packed, size)
+        photo = _unpack(name, place.compress_type, self._packed(name, place, packed_size), size)
         if len(photo) != size:
             relation = "more" if len(photo) > size else "fewer"
             raise PhotoError(name, f"has {relation} bytes than the {size:,} declared")
         if zlib.crc32(photo) != place.CRC:
             raise PhotoError(name, "does not match its checksum; is the archive damaged?")
         return photo
+
+    def _head(self, name: str, place: zipfile.ZipInfo, count: int) -> bytes:
+        if place.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            return self._read(name, place)[:count]
+        few = min(place.compress_size, count + _CODE_TABLES)
+        packed = self._packed(name, place, few)
+        return _unpack(name, place.compress_type, packed, count)[: min(count, place.file_size)]
+
+    def _packed(self, name: str, place: zipfile.ZipInfo, count: int) -> bytes:
+        """Give the first bytes of a member as they are packed."""
+        # One read gets header and data nearly always: the header's extra field is short.
+        guess = _LOCAL_HEADER + len(place.orig_filename) + 64 + count
+        block = self._at(place.header_offset, guess)
+        if block[:4] != b"PK\x03\x04":
+            raise PhotoError(name, "is not where the archive says; is the archive damaged?")
+        begin = _LOCAL_HEADER + sum(struct.unpack_from("<HH", block, 26))
+        packed = block[begin : begin + count]
+        return packed if len(packed) == count else self._at(place.header_offset + begin, count)
 
 
 def _unpack(name: str, method: int, packed: bytes, size: int) -> bytes:
@@ -347,6 +328,9 @@ class _Tar(Archive[tuple[int, int]]):
         if len(photo) != size:
             raise PhotoError(name, f"breaks off after {len(photo):,} of {size:,} bytes")
         return photo
+
+    def _head(self, name: str, place: tuple[int, int], count: int) -> bytes:
+        return self._at(place[0], min(place[1], count))
 
 
 def open_archive(path: str, limits: Limits | None = None) -> Archive[Any]:

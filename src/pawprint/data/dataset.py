@@ -162,7 +162,8 @@ def assign_sides(
     """Settle for every photo whether it trains or judges.
 
     Sides that the source gives are kept. Where it gives no validation photos, they are drawn from
-    the training photos; where it gives no test photos, from the validation photos. Bytes that stand on two given sides stay on the side that judges.
+    the training photos; where it gives no test photos and some are asked for, from the validation
+    photos. Bytes that stand on two given sides stay on the side that judges.
 
     Args:
         name: of the source.

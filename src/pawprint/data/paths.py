@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from pawprint.data.archives import Limits
-from pawprint.data.sources import walk_folder
+from pawprint.data.layout import walk_folder
 from pawprint.errors import SourceError
 
 

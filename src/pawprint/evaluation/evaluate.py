@@ -61,7 +61,7 @@ def evaluate(
         SourceError: the photos cannot be used, or have a class that the model has not.
     """
     classifier = Classifier(model)
-    with open_source(source) as opened:
+    with open_source(source, progress=progress) as opened:
         unknown = sorted(set(opened.classes) - set(classifier.classes))
         if unknown:
             raise SourceError(

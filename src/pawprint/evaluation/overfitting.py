@@ -7,10 +7,11 @@ from math import isfinite
 from typing import Any
 
 # By how much the validation loss must rise to be spoken of: by this share of its lowest value and
-# by this step. On a few hundred photos it goes up and down with the few that are wrong, and the
+# by this step, on 200 photos. On so few it goes up and down with those that are wrong, and the
 # lowest of several epochs is partly luck. Of simulated logistic regressions that did not overfit,
-# judged on 200 photos, at most 1 in 30 rose by both; by half of either, up to 1 in 5.
-_SHARE, _STEP = 0.2, 0.02
+# judged on 200 photos, at most 1 in 30 rose by both; by half of either, up to 1 in 5. With more
+# photos chance shrinks with their square root.
+_SHARE, _STEP, _PHOTOS = 0.2, 0.02, 200
 
 _FRESH = '`views = "fresh"` with [[augment]]'
 
@@ -25,7 +26,9 @@ class _Point:
     val_loss: float
 
 
-def overfitting(history: Sequence[Mapping[str, Any]], restored: Collection[int] = ()) -> list[str]:
+def overfitting(
+    history: Sequence[Mapping[str, Any]], restored: Collection[int] = (), photos: int = _PHOTOS
+) -> list[str]:
     """Tell which stages overfitted or diverged, from training against validation loss.
 
     >>> losses = [(0.30, 0.25), (0.12, 0.20), (0.03, 0.33)]
@@ -42,11 +45,13 @@ def overfitting(history: Sequence[Mapping[str, Any]], restored: Collection[int] 
         history: a row per epoch, in order, with "stage", "epoch", "loss" and "val_loss"; rows
             without one of the losses are passed over.
         restored: numbers of stages whose epoch of lowest validation loss was gone back to.
+        photos: how many the validation loss is a mean of.
 
     Returns:
         A sentence or two for each stage with something to tell, in order; none is good.
     """
     told: list[str] = []
+    chance = (_PHOTOS / max(photos, 1)) ** 0.5
     start: _Point | None = None
     for number, rows in groupby(history, key=lambda row: int(row.get("stage", 1))):
         points, fault = _points(list(rows))
@@ -55,7 +60,7 @@ def overfitting(history: Sequence[Mapping[str, Any]], restored: Collection[int] 
         if fault is not None:
             told.append(_diverged(number, fault, best if undone else None))
         elif best is not None:
-            told += _overfitted(number, start, best, points[-1], undone=undone)
+            told += _overfitted(number, start, best, points[-1], chance, undone=undone)
         end = best if undone else points[-1] if points and fault is None else None
         start = end and _Point(f"where stage {number} ended", None, end.loss, end.val_loss)
     return told
@@ -86,23 +91,29 @@ def _restored(best: _Point) -> str:
 
 
 def _overfitted(
-    number: int, start: _Point | None, best: _Point, last: _Point, *, undone: bool
+    number: int,
+    start: _Point | None,
+    best: _Point,
+    last: _Point,
+    chance: float,
+    *,
+    undone: bool,
 ) -> list[str]:
     """What to say of a stage whose losses are all finite."""
     said = []
-    if undone and _rose(best, last):
+    if undone and _rose(best, last, chance):
         course = _course(best, last)
         said = [f"Stage {number} overfitted, which was undone: {course}; {_restored(best)}."]
     lowest = start if start is not None and start.val_loss <= best.val_loss else best
     end = best if undone else last
-    if _rose(lowest, end):
+    if _rose(lowest, end, chance):
         said.append(f"Stage {number} overfits: {_course(lowest, end)}. {_advice(lowest)}")
     return said
 
 
-def _rose(lowest: _Point, end: _Point) -> bool:
+def _rose(lowest: _Point, end: _Point, chance: float) -> bool:
     """Whether validation got clearly worse while training got better."""
-    margin = max(_STEP, _SHARE * lowest.val_loss)
+    margin = chance * max(_STEP, _SHARE * lowest.val_loss)
     return end.val_loss > lowest.val_loss + margin and end.loss < lowest.loss
 
 

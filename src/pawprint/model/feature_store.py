@@ -24,18 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
+from pawprint.data.cache import cache_folder as cache_folder  # also had from here
 from pawprint.progress import SILENT, Progress
 
 _SCHEMA = 1
-
-
-def cache_folder() -> Path:
-    """Where caches lie: `PAWPRINT_CACHE`, or the user's cache folder."""
-    named = os.environ.get("PAWPRINT_CACHE")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("pawprint", False))
 
 
 class FeatureStore:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
-from pydantic import model_validator as whole
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from pawprint.data.augment import Augmentation
 from pawprint.data.images import Preprocessing
+from pawprint.model.backbones import ALPHAS
 from pawprint.model.head_layers import AveragePool, Dropout, Flatten, HeadLayer
 
-_TRAIN = re.compile(r"head|all|last:[1-9][0-9]*|from:[A-Za-z0-9_.]+")
+
+class Misfit(ValueError):
+    """Parts that do not go together, though each may be right by itself.
+
+    Args:
+        faults: each a place within the field that is looked at, and what is wrong there.
+    """
+
+    def __init__(self, faults: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+        super().__init__("; ".join(message for _, message in faults))
+        self.faults = tuple(faults)
+
+
+_LAYERS = "^(last:[1-9][0-9]{0,5}|from:[A-Za-z0-9_.]{1,100})$"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataPart(Preprocessing):
@@ -43,13 +64,22 @@ class BackbonePart(_Part):
 
     Args:
         name: of the network.
-        alpha: its width.
         weights: `imagenet`, `random`, or a file's path.
+        alpha: the network's width.
     """
 
     name: Literal["MobileNetV2"] = "MobileNetV2"
+    weights: str = Field(default="imagenet", min_length=1)
     alpha: float = Field(default=1.0, gt=0, le=2)
-    weights: str = "imagenet"
+
+    @field_validator("alpha")
+    @classmethod
+    def _has_weights(cls, value: float, others: ValidationInfo) -> float:
+        if others.data.get("weights") == "imagenet" and value not in ALPHAS:
+            raise ValueError(
+                f'must be one of {", ".join(map(str, ALPHAS))} with weights = "imagenet"'
+            )
+        return value
 
 
 class LogisticStage(_Part):
@@ -65,7 +95,10 @@ class GradientStage(_Part):
     Args:
         train: `head`; `last:N` for the last N layers of the backbone as well; `from:LAYER` for
             those from a layer on, by its name or its number in Keras' `layers`; `all`.
+        epochs: how often each photo is seen, at most.
+        batch_size: photos a step.
         optimizer: of Keras, with its defaults but for what stands here.
+        weight_decay: of `adamw`.
         rate: the learning rate; with `cosine` its peak.
         schedule: `constant`; `cosine`: climbing over `warm_up` epochs, then falling to zero;
             `plateau`: multiplied by `reduce_factor` whenever the validation loss has not fallen
@@ -73,9 +106,6 @@ class GradientStage(_Part):
         warm_up: epochs, or a part of one.
         reduce_factor: see `schedule`.
         reduce_patience: see `schedule`.
-        weight_decay: of `adamw`.
-        epochs: how often each photo is seen, at most.
-        batch_size: photos a step.
         views: 1: each photo as it is; N: and N - 1 augmented copies, made once; `fresh`: augmented
             anew every epoch.
         label_smoothing: how much of the truth is spread over all classes.
@@ -86,17 +116,17 @@ class GradientStage(_Part):
             with; `moving` lets it follow the photos, for training from nothing.
     """
 
-    train: str
+    train: Literal["head", "all"] | Annotated[str, Field(pattern=_LAYERS)]
     fit: Literal["gradient"] = "gradient"
+    epochs: int = Field(default=3, ge=1, le=10_000)
+    batch_size: int = Field(default=32, ge=1, le=65536)
     optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
     rate: float = Field(default=1e-3, gt=0, le=1)
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     warm_up: float = Field(default=0.0, ge=0)
     reduce_factor: float = Field(default=0.1, gt=0, lt=1)
     reduce_patience: int = Field(default=2, ge=1)
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
-    epochs: int = Field(default=3, ge=1, le=10_000)
-    batch_size: int = Field(default=32, ge=1, le=65536)
     views: Annotated[int, Field(ge=1, le=64)] | Literal["fresh"] = 1
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = True
@@ -104,26 +134,30 @@ class GradientStage(_Part):
     best_weights: bool = False
     batch_norm: Literal["still", "moving"] = "still"
 
-    @field_validator("train")
+    # Each of these looks at fields above its own, which are missing where they have faults.
+
+    @field_validator("weight_decay")
     @classmethod
-    def _known_layers(cls, value: str) -> str:
-        if not _TRAIN.fullmatch(value):
-            raise ValueError("expected head, all, last:N (N at least 1) or from:LAYER")
+    def _decays(cls, value: float, others: ValidationInfo) -> float:
+        if value and others.data.get("optimizer", "adamw") != "adamw":
+            raise ValueError('is for optimizer = "adamw"')
         return value
 
-    @whole(mode="after")
-    def _all_has_effect(self) -> Self:
-        if self.warm_up and self.schedule != "cosine":
-            raise ValueError('warm_up is for schedule = "cosine"')
-        if self.warm_up >= self.epochs:
-            raise ValueError(f"warm_up must be shorter than the stage's {self.epochs} epochs")
-        if self.weight_decay and self.optimizer != "adamw":
-            raise ValueError('weight_decay is for optimizer = "adamw"')
-        return self
+    @field_validator("warm_up")
+    @classmethod
+    def _warms_up(cls, value: float, others: ValidationInfo) -> float:
+        epochs = others.data.get("epochs")
+        if value and others.data.get("schedule", "cosine") != "cosine":
+            raise ValueError('is for schedule = "cosine"')
+        if epochs is not None and value >= epochs:
+            raise ValueError(f"must be less than the stage's {epochs} epochs")
+        return value
 
 
-def _fit_of(value: Any) -> str:
-    return str(value.get("fit", "gradient") if isinstance(value, dict) else value.fit)
+def _fit_of(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.get("fit", "gradient")
+    return getattr(value, "fit", None)
 
 
 Stage = Annotated[
@@ -131,7 +165,7 @@ Stage = Annotated[
     Discriminator(
         _fit_of,
         custom_error_type="fit",
-        custom_error_message="fit: expected 'logistic' or 'gradient'",
+        custom_error_message='fit must be "gradient" or "logistic"',
     ),
 ]
 
@@ -161,38 +195,45 @@ class Recipe(_Part):
     backbone: BackbonePart = BackbonePart()
     head: tuple[HeadLayer, ...] = (AveragePool(),)
     augment: tuple[Augmentation, ...] = ()
-    stage: tuple[Stage, ...] = Field(min_length=1)
+    stage: tuple[Stage, ...]
 
     @field_validator("head")
     @classmethod
     def _one_vector(cls, value: tuple[HeadLayer, ...]) -> tuple[HeadLayer, ...]:
         makers = [isinstance(layer, AveragePool | Flatten) for layer in value]
-        if not makers or not makers[0] or sum(makers) != 1:
-            raise ValueError(
-                "expected average_pool or flatten first and nowhere else: it makes a vector of "
-                "the backbone's map"
-            )
+        if not makers or not makers[0]:
+            raise Misfit([((0,), "must be average_pool or flatten: the first makes a vector")])
+        if twice := [number for number, makes in enumerate(makers) if makes and number]:
+            told = "must not be average_pool or flatten again: there is one vector already"
+            raise Misfit([((number,), told) for number in twice])
         return value
 
-    @whole(mode="after")
-    def _parts_fit(self) -> Self:
-        for number, stage in enumerate(self.stage, 1):
+    @field_validator("stage")
+    @classmethod
+    def _stages_fit(cls, value: tuple[Stage, ...], others: ValidationInfo) -> tuple[Stage, ...]:
+        if not value:
+            raise Misfit([((), "must be there at least once, as [[stage]]")])
+        faults: list[tuple[tuple[str | int, ...], str]] = []
+        for number, stage in enumerate(value):
             if isinstance(stage, LogisticStage):
-                if number > 1:
-                    raise ValueError(f'stage.{number}: fit = "logistic" is for the first stage')
-                if not self.linear_head:
-                    raise ValueError(
-                        f'stage.{number}: fit = "logistic" needs a head of average_pool alone'
-                    )
-            elif stage.views != 1 and not self.augment:
-                raise ValueError(
-                    f"stage.{number}: views = {stage.views!r} needs at least one [[augment]]"
-                )
-        return self
+                if number:
+                    faults.append(((number, "fit"), '"logistic" is for the first stage'))
+                elif not _is_linear(others.data.get("head", (AveragePool(),))):
+                    needed = "a head of average_pool, and dropout at most"
+                    faults.append(((number, "fit"), f'"logistic" needs {needed}'))
+            elif stage.views != 1 and others.data.get("augment") == ():
+                faults.append(((number, "views"), "must be 1 without any [[augment]]"))
+        if faults:
+            raise Misfit(faults)
+        return value
 
     @property
     def linear_head(self) -> bool:
         """Whether the head is one linear layer on averaged channels."""
-        return isinstance(self.head[0], AveragePool) and all(
-            isinstance(layer, Dropout) for layer in self.head[1:]
-        )
+        return _is_linear(self.head)
+
+
+def _is_linear(head: tuple[HeadLayer, ...]) -> bool:
+    return isinstance(head[0], AveragePool) and all(
+        isinstance(layer, Dropout) for layer in head[1:]
+    )

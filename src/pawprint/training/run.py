@@ -96,8 +96,9 @@ def train(
     (8, ['cat', 'dog'])
 
     Args:
-        source: a folder of class folders, one with `train/` and `validation/` of class folders, or
-            a zip or tar archive of either.
+        source: a folder of class folders, one with `train/` and `validation/` of class folders, a
+            zip or tar archive of either or its https address, a `.csv` or `.jsonl` of path and
+            label, the name of a public dataset such as `cats_vs_dogs`, or `tfds:NAME`.
         recipe: the name of a recipe, or a TOML file.
         changes: values in place of the recipe's, such as `{"stage.1.epochs": 5}`.
         out: the run's folder; by default `runs/<source>-<time>`.
@@ -105,7 +106,7 @@ def train(
         seed: of the split and everything else drawn at random; by default the recipe's.
         validation: the part of each class to hold out; by default the recipe's.
         strict: make a photo that cannot be read an error.
-        offline: never download weights.
+        offline: never download weights or photos.
         cache: keep features in the user's cache folder, and use those that are there.
         resume: go on where the same training was interrupted, after its last finished epoch. With
             no `out`, the newest unfinished run of this source in `runs/`.
@@ -125,7 +126,7 @@ def train(
     """
     chosen = recipe_files.load(recipe, _changes(changes, weights, seed, validation))
     clock = Clock()
-    with open_source(source) as opened:
+    with open_source(source, offline=offline, progress=progress) as opened:
         folder = _folder(out, opened.name, resume)
         bundle.check_writable(folder)
         views = Views(opened, chosen, cache_folder() if cache else None, progress)

@@ -151,7 +151,8 @@ def write_run(
             "created": card.created,
             "versions": card.versions,
             "bundle": checked,
-            "notes": overfitting(fitted.history, fitted.restored),
+            "notes": overfitting(fitted.history, fitted.restored, len(validation.rows)),
+            "restored": list(fitted.restored),
             "seconds": clock.seconds,
         }
         _write_json(partial / "run.json", record)
