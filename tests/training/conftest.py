@@ -38,7 +38,7 @@ class Scene:
     views: Views
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scene() -> Iterator[Callable[..., Scene]]:
     """Look at a folder of photos as a training does; features stay in memory."""
     with ExitStack() as stack:
