@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,14 +15,19 @@ import numpy as np
 import pytest
 
 from pawprint.data import dataset as datasets
+from pawprint.data.augment import Flip, Rotation
 from pawprint.data.dataset import Dataset
 from pawprint.data.sources import open_source
 from pawprint.data.split import TRAIN, VALIDATION
+from pawprint.model.head_layers import AveragePool, BatchNorm, Dense, Dropout
 from pawprint.model.prefix import NoPrefix
-from pawprint.progress import SILENT
-from pawprint.testing import drawn_photos
+from pawprint.progress import SILENT, Advance, Silent
+from pawprint.testing import drawn_photos, tiny_recipe
 from pawprint.training.batches import Side
-from pawprint.training.recipe import Recipe
+from pawprint.training.checkpoint import unfinished
+from pawprint.training.recipe import GradientStage, Recipe
+from pawprint.training.recipe_files import to_toml
+from pawprint.training.run import Run, train
 from pawprint.training.views import Views
 
 
@@ -58,3 +67,117 @@ def scene() -> Iterator[Callable[..., Scene]]:
             return Scene(recipe, found, sides, views)
 
         yield look
+
+
+_RESUMABLE = Recipe(
+    name="resumed",
+    data={"size": 64, "seed": 5},
+    backbone=tiny_recipe().backbone,
+    head=(AveragePool(), Dense(units=8), BatchNorm(), Dropout(rate=0.5)),
+    augment=(Flip(mode="horizontal"), Rotation(factor=0.1)),
+    stage=(
+        GradientStage(
+            train="head",
+            epochs=3,
+            batch_size=7,
+            views="fresh",
+            schedule="cosine",
+            warm_up=1,
+            rate=0.01,
+        ),
+        GradientStage(
+            train="last:3",
+            epochs=4,
+            batch_size=8,
+            views=2,
+            optimizer="rmsprop",
+            rate=0.01,
+            schedule="plateau",
+            reduce_patience=1,
+            patience=3,
+            best_weights=True,
+        ),
+    ),
+)
+
+
+@pytest.fixture(scope="session")
+def resumable() -> Recipe:
+    """Two stages in which much happens that a checkpoint must remember."""
+    return _RESUMABLE
+
+
+# Trains, and kills itself without a word before a step of the progress is told.
+_KILLED = """
+import contextlib, os, signal, sys
+import pawprint
+from pawprint.progress import Silent
+
+source, recipe, out, resume, step, batch = sys.argv[1:]
+
+class Deadly(Silent):
+    @contextlib.contextmanager
+    def step(self, what, total):
+        told = 0
+        def advance(done, /, note=""):
+            nonlocal told
+            told += done
+            if what == step and told >= int(batch):
+                os.kill(os.getpid(), signal.SIGKILL)
+        yield advance
+
+pawprint.train(source, recipe=recipe, out=out, resume=resume == "resume",
+    tensorboard=True, progress=Deadly())
+"""
+
+
+class Heard(Silent):
+    """Progress that remembers what it was told; as `listener`, for a whole session."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.steps: list[str] = []
+
+    @contextlib.contextmanager
+    def step(self, what: str, total: int | None) -> Iterator[Advance]:
+        self.steps.append(what)
+        with super().step(what, total) as advance:
+            yield advance
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A training that was killed three times and resumed, and one that was left alone."""
+
+    resumed: Run
+    whole: Run
+    about: list[str]
+    listener: Heard
+
+
+@pytest.fixture(scope="session")
+def killed(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    """Kill a training in the middle of both stages and between them. Runs not to be changed."""
+    place = tmp_path_factory.mktemp("killed")
+    recipe, out = place / "resumable.toml", place / "runs" / "killed"
+    recipe.write_text(to_toml(_RESUMABLE), "utf-8")
+    moments = [
+        ("anew", "Stage 1, epoch 2 of 3", "3"),
+        ("resume", "Stage 2, epoch 1 of 4", "2"),
+        ("resume", "Stage 2, epoch 3 of 4", "4"),
+    ]
+    about = []
+    for moment in moments:
+        command = [sys.executable, "-c", _KILLED, few, recipe, out, *moment]
+        ended = subprocess.run(command, capture_output=True, timeout=120, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
+        assert not out.exists()
+        with np.load(unfinished(out) / "checkpoint.npz") as file:
+            about.append(file["about"].tobytes().decode())
+    heard = Heard()
+    resumed = train(few, recipe=recipe, out=out, resume=True, tensorboard=True, progress=heard)
+    whole = train(few, recipe=recipe, out=place / "whole", tensorboard=True)
+    return Killed(resumed, whole, about, heard)

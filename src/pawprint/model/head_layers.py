@@ -19,9 +19,9 @@ class AveragePool(_Layer):
 
     layer: Literal["average_pool"] = "average_pool"
 
-    def build(self) -> Any:
-        """The Keras layer."""
-        return load_keras().layers.GlobalAveragePooling2D(name="pooling")
+    def build(self, name: str) -> Any:
+        """The Keras layer, under a name of its own."""
+        return load_keras().layers.GlobalAveragePooling2D(name=name)
 
 
 class Flatten(_Layer):
@@ -29,9 +29,9 @@ class Flatten(_Layer):
 
     layer: Literal["flatten"] = "flatten"
 
-    def build(self) -> Any:
-        """The Keras layer."""
-        return load_keras().layers.Flatten(name="flatten")
+    def build(self, name: str) -> Any:
+        """The Keras layer, under a name of its own."""
+        return load_keras().layers.Flatten(name=name)
 
 
 class Dense(_Layer):
@@ -48,12 +48,12 @@ class Dense(_Layer):
     activation: Literal["relu", "linear"] = "relu"
     l2: float = Field(default=0.0, ge=0, le=1)
 
-    def build(self) -> Any:
-        """The Keras layer."""
+    def build(self, name: str) -> Any:
+        """The Keras layer, under a name of its own."""
         keras = load_keras()
         penalty = keras.regularizers.L2(self.l2) if self.l2 else None
         return keras.layers.Dense(
-            self.units, activation=self.activation, kernel_regularizer=penalty
+            self.units, activation=self.activation, kernel_regularizer=penalty, name=name
         )
 
 
@@ -62,9 +62,9 @@ class BatchNorm(_Layer):
 
     layer: Literal["batch_norm"] = "batch_norm"
 
-    def build(self) -> Any:
-        """The Keras layer."""
-        return load_keras().layers.BatchNormalization()
+    def build(self, name: str) -> Any:
+        """The Keras layer, under a name of its own."""
+        return load_keras().layers.BatchNormalization(name=name)
 
 
 class Dropout(_Layer):
@@ -77,9 +77,9 @@ class Dropout(_Layer):
     layer: Literal["dropout"] = "dropout"
     rate: float = Field(gt=0, lt=1)
 
-    def build(self) -> Any:
-        """The Keras layer."""
-        return load_keras().layers.Dropout(self.rate)
+    def build(self, name: str) -> Any:
+        """The Keras layer, under a name of its own."""
+        return load_keras().layers.Dropout(self.rate, name=name)
 
 
 HeadLayer = Annotated[
@@ -99,4 +99,6 @@ def build_head(layers: Sequence[HeadLayer], classes: int) -> list[Any]:
     """
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     top = load_keras().layers.Dense(units, activation=activation, name="head")
-    return [*(layer.build() for layer in layers), top]
+    # Keras would count on over all networks of a process, and the names are in the bundle.
+    below = [layer.build(f"head_{n}_{layer.layer}") for n, layer in enumerate(layers, 1)]
+    return [*below, top]

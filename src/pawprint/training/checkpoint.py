@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawprint.data.dataset import Dataset
-from pawprint.errors import OutputError, RecipeError, SourceError
+from pawprint.errors import OutputError, PawprintError, RecipeError, SourceError
 from pawprint.progress import Progress
 from pawprint.training.recipe import Recipe
 
@@ -98,14 +97,16 @@ class Checkpoints:
         """
         path = self.folder / _FILE
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 about = json.loads(file["about"].tobytes())
                 arrays = {name: file[name] for name in file.files if "/" in name}
             progressed = Progressed(**about["progressed"])
             self._compare(about)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except PawprintError:
+            raise
+        except Exception as error:  # zipfile and NumPy raise many kinds for a damaged file
             raise OutputError(
                 f"{path} is no checkpoint that can be read ({error}); run without --resume to "
                 "begin anew"
@@ -221,11 +222,15 @@ def newest(folder: Path, prefix: str) -> Path | None:
     named = re.compile(re.escape(prefix) + r"[0-9]{8}-[0-9]{6}" + re.escape(SUFFIX))
     try:
         found = [path / _FILE for path in folder.iterdir() if named.fullmatch(path.name)]
-        found = [path for path in found if path.is_file()]
+        found = [path for path in found if path.is_file() and not _run_of(path).exists()]
         last = max(found, key=lambda path: path.stat().st_mtime, default=None)
     except OSError:
         return None
-    return last and last.parent.with_name(last.parent.name.removesuffix(SUFFIX))
+    return last and _run_of(last)
+
+
+def _run_of(file: Path) -> Path:
+    return file.parent.with_name(file.parent.name.removesuffix(SUFFIX))
 
 
 def _photos(dataset: Dataset) -> list[str]:
