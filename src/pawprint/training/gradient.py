@@ -147,8 +147,8 @@ class GradientFit:
         given = self.predict(VALIDATION)
         own = np.clip(given[np.arange(len(held.labels)), held.labels], _TINY, 1 - _TINY)
         row = {
-            "stage": float(so_far.stage),
-            "epoch": float(epoch),
+            "stage": so_far.stage,
+            "epoch": epoch,
             "loss": loss,
             "accuracy": accuracy,
             "val_loss": float(-np.log(own).mean()),
