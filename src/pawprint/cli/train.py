@@ -136,9 +136,9 @@ def _stages(run: Run) -> list[str]:
         kept, seconds = rows[-1], sum(row["seconds"] for row in rows)
         if stage in run.record["restored"]:
             kept = min(rows, key=lambda row: row["val_loss"])
-        which = "" if kept is rows[-1] else f", back to epoch {kept['epoch']:.0f}"
+        which = "" if kept is rows[-1] else f", back to epoch {kept['epoch']}"
         lines.append(
-            f"{f'stage {stage:.0f}':<12} {len(rows)} epoch(s), {seconds:.0f} s{which}: validation "
+            f"{f'stage {stage}':<12} {len(rows)} epoch(s), {seconds:.0f} s{which}: validation "
             f"{kept['val_accuracy']:.2%} right, loss {kept['val_loss']:.4f}; training loss "
             f"{kept['loss']:.4f}"
         )

@@ -78,6 +78,7 @@ class GradientFit:
         self._model.compile(optimizer, loss, metrics=["accuracy", entropy])
         self._model.optimizer.build(self._model.trainable_variables)
         self._best: Arrays = []
+        self._warm_up = 0.0  # seconds that the epoch spent before its first batch was done
 
     def run(self, kept: Kept | None) -> None:
         """Train, from the checkpoint's epoch on where there is one."""
@@ -146,8 +147,8 @@ class GradientFit:
         given = self.predict(VALIDATION)
         own = np.clip(given[np.arange(len(held.labels)), held.labels], _TINY, 1 - _TINY)
         row = {
-            "stage": float(so_far.stage),
-            "epoch": float(epoch),
+            "stage": so_far.stage,
+            "epoch": epoch,
             "loss": loss,
             "accuracy": accuracy,
             "val_loss": float(-np.log(own).mean()),
@@ -174,7 +175,11 @@ class GradientFit:
             )
         )
 
+        start = time.perf_counter()
+
         def tell(batch: int, logs: dict[str, float]) -> None:
+            if batch == 0:
+                self._warm_up = time.perf_counter() - start
             advance(1, f"loss {logs['entropy']:.3f}, {logs['accuracy']:.1%} right")
 
         ticks = load_keras().callbacks.LambdaCallback(on_train_batch_end=tell)
@@ -206,7 +211,8 @@ class GradientFit:
 
     def _tell(self, row: dict[str, float]) -> None:
         so_far, stage = self._so_far, self._stage
-        left = (stage.epochs - so_far.epoch) * row["seconds"]
+        # Only the first epoch traces the model, before its first batch.
+        left = (stage.epochs - so_far.epoch) * (row["seconds"] - self._warm_up)
         end = "stopped early" if so_far.stopped else f"{_clock(left)} left in this stage"
         self._material.progress.log(
             f"stage {so_far.stage}, epoch {so_far.epoch} of {stage.epochs}: "
