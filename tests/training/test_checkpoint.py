@@ -22,7 +22,14 @@ from pawprint.model.framework import load_keras
 from pawprint.progress import SILENT
 from pawprint.testing import tiny_recipe
 from pawprint.training import stages
-from pawprint.training.checkpoint import Checkpoints, Kept, Progressed, newest, unfinished
+from pawprint.training.checkpoint import (
+    Checkpoints,
+    Kept,
+    Progressed,
+    expect_recipe,
+    newest,
+    unfinished,
+)
 from pawprint.training.gradient import Material
 from pawprint.training.recipe import GradientStage, Recipe
 from pawprint.training.recipe_files import to_toml
@@ -122,11 +129,18 @@ def test_another_recipe_is_not_resumed(
 ) -> None:
     before = kept.read_bytes()
     own = checkpoints(tmp_path, changed(LINEAR, **other))
+    with pytest.raises(RecipeError, match=message):
+        expect_recipe(tmp_path / "run", changed(LINEAR, **other))
     with pytest.raises(RecipeError, match=message) as error:
         own.begin(True, listener)
     assert str(kept.parent) in str(error.value)
     assert "without --resume to begin anew" in str(error.value)
     assert kept.read_bytes() == before
+
+
+def test_the_same_recipe_and_none_at_all_are_expected(kept: Path, tmp_path: Path) -> None:
+    expect_recipe(tmp_path / "run", LINEAR)
+    expect_recipe(tmp_path / "other", LINEAR)
 
 
 def test_other_weights_are_not_resumed(kept: Path, tmp_path: Path, listener: Any) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawprint.data.dataset import Dataset
-from pawprint.errors import OutputError, PawprintError, RecipeError, SourceError
+from pawprint.errors import OutputError, RecipeError, SourceError
 from pawprint.progress import Progress
 from pawprint.training.recipe import Recipe
 
@@ -84,8 +84,11 @@ class Checkpoints:
 
     def __init__(self, run: Path, recipe: Recipe, backbone: str, dataset: Dataset) -> None:
         self.folder = unfinished(run)
-        self._recipe = _flat(recipe.model_dump(mode="json"))
-        self._about = {"recipe": self._recipe, "backbone": backbone, "photos": _photos(dataset)}
+        self._about: dict[str, Any] = {
+            "recipe": _flat(recipe.model_dump(mode="json")),
+            "backbone": backbone,
+            "photos": _photos(dataset),
+        }
 
     def load(self) -> Kept | None:
         """The checkpoint, or None where there is none.
@@ -95,22 +98,11 @@ class Checkpoints:
             SourceError: it is of other photos.
             OutputError: it cannot be read.
         """
-        path = self.folder / _FILE
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                about = json.loads(file["about"].tobytes())
-                arrays = {name: file[name] for name in file.files if "/" in name}
-            progressed = Progressed(**about["progressed"])
-            self._compare(about)
-        except FileNotFoundError:
+        read = _read(self.folder / _FILE)
+        if read is None:
             return None
-        except PawprintError:
-            raise
-        except Exception as error:  # zipfile and NumPy raise many kinds for a damaged file
-            raise OutputError(
-                f"{path} is no checkpoint that can be read ({error}); run without --resume to "
-                "begin anew"
-            ) from None
+        progressed, about, arrays = read
+        self._compare(about)
 
         def of(kind: str) -> Arrays:
             return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]
@@ -174,18 +166,7 @@ class Checkpoints:
             self.folder.rmdir()  # unless somebody put more into it
 
     def _compare(self, about: dict[str, Any]) -> None:
-        then, now = about["recipe"], self._recipe
-        differing = [
-            f"{place}: {then.get(place, 'nothing')} then, {now.get(place, 'nothing')} now"
-            for place in sorted({*then, *now})
-            if then.get(place) != now.get(place)
-        ]
-        if differing:
-            raise RecipeError(
-                f"{self.folder} is of another recipe and cannot be resumed: "
-                f"{'; '.join(differing[:_SHOWN])}{_more(differing)}. Give the same recipe, or run "
-                "without --resume to begin anew"
-            )
+        _compare_recipes(self.folder, about["recipe"], self._about["recipe"])
         if about["backbone"] != self._about["backbone"]:
             raise RecipeError(
                 f"{self.folder} began from other weights of the backbone and cannot be resumed; "
@@ -201,6 +182,46 @@ class Checkpoints:
                 f"class or side{_examples(gone, new)}. Give the same photos, or run without "
                 "--resume to begin anew"
             )
+
+
+def expect_recipe(run: Path, recipe: Recipe) -> None:
+    """Refuse to go on with another recipe, before any work; `load` refuses all that differs.
+
+    Raises:
+        RecipeError: the run's checkpoint is of another recipe.
+        OutputError: it cannot be read.
+    """
+    if read := _read(unfinished(run) / _FILE):
+        _compare_recipes(unfinished(run), read[1]["recipe"], _flat(recipe.model_dump(mode="json")))
+
+
+def _read(path: Path) -> tuple[Progressed, dict[str, Any], dict[str, NDArray[Any]]] | None:
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            about = json.loads(file["about"].tobytes())
+            arrays = {name: file[name] for name in file.files if "/" in name}
+        return Progressed(**about["progressed"]), about, arrays
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # zipfile and NumPy raise many kinds for a damaged file
+        raise OutputError(
+            f"{path} is no checkpoint that can be read ({error}); run without --resume to begin "
+            "anew"
+        ) from None
+
+
+def _compare_recipes(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    differing = [
+        f"{place}: {then.get(place, 'nothing')} then, {now.get(place, 'nothing')} now"
+        for place in sorted({*then, *now})
+        if then.get(place) != now.get(place)
+    ]
+    if differing:
+        raise RecipeError(
+            f"{folder} is of another recipe and cannot be resumed: "
+            f"{'; '.join(differing[:_SHOWN])}{_more(differing)}. Give the same recipe, or run "
+            "without --resume to begin anew"
+        )
 
 
 def unfinished(run: Path) -> Path:

@@ -129,6 +129,8 @@ def train(
     with open_source(source, offline=offline, progress=progress) as opened:
         folder = _folder(out, opened.name, resume)
         bundle.check_writable(folder)
+        if resume:
+            checkpoint.expect_recipe(folder, chosen)
         views = Views(opened, chosen, cache_folder() if cache else None, progress)
         with clock.part("loading the network"), progress.step("Loading the network", None):
             load_keras().utils.set_random_seed(chosen.data.seed)

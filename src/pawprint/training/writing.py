@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import logging
+import math
 import platform
 import shutil
 import time
@@ -138,7 +139,7 @@ def write_run(
             {
                 **metrics,
                 "head": fitted.choice,
-                "history": fitted.history,
+                "history": [_finite(row) for row in fitted.history],
             },
         )
         record = {
@@ -313,6 +314,11 @@ def _write_predictions(path: Path, dataset: Dataset, judged: dict[str, Judged]) 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _finite(row: dict[str, float]) -> dict[str, float | None]:
+    """A row as JSON can say it, which has no word for what is not a number."""
+    return {name: value if math.isfinite(value) else None for name, value in row.items()}
 
 
 def _versions() -> dict[str, str]:
