@@ -308,8 +308,10 @@ def test_a_source_that_is_no_dataset_is_one_line(
     assert ran.out == ""
 
 
-@pytest.mark.parametrize("recipe_text", ["[data]\nsize = 7\nsise = 1\n", "= no toml"])
-def test_a_recipe_with_faults_is_one_line(
+@pytest.mark.parametrize(
+    "recipe_text", ["name = 'n'\nsise = 1\n[[stage]]\ntrain = 'head'\n", "= no toml"]
+)
+def test_a_recipe_with_one_fault_is_one_line(
     cli: Cli, photos: Path, tmp_path: Path, recipe_text: str
 ) -> None:
     (tmp_path / "r.toml").write_text(recipe_text)

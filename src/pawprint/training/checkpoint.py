@@ -7,6 +7,7 @@ the history and what the training was made from, as plain arrays and JSON.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -29,6 +30,7 @@ LOGS = "tensorboard"  # the folder in it for these
 _FILE = "checkpoint.npz"
 _PART = f".{_FILE}"
 _SHOWN = 5
+_LONGEST_NAME = 255  # bytes, on the file systems of today
 
 Arrays = Sequence[NDArray[Any]]
 
@@ -230,7 +232,10 @@ def unfinished(run: Path) -> Path:
     >>> unfinished(Path("runs/pets")).name
     'pets.unfinished'
     """
-    return run.with_name(run.name + SUFFIX)
+    name = run.name
+    if len(os.fsencode(name + SUFFIX)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return run.with_name(name + SUFFIX)
 
 
 def newest(folder: Path, prefix: str) -> Path | None:
