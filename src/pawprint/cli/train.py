@@ -100,11 +100,12 @@ def _summary(run: Run) -> str:
     sides = " + ".join(f"{count:,} to {_USE[side]}" for side, count in counts.items() if count)
     lines = [
         f"photos       {sum(counts.values()):,} ({listed}{more}): {sides}",
-        f"left out     {len(run.faults):,}" + (" (see left_out.csv)" if run.faults else ""),
+        f"left out     {run.record['left_out']:,}" + (" (see left_out.csv)" if run.faults else ""),
         *(f"             {fault.path}: {fault.reason}" for fault in run.faults[:_SHOWN]),
     ]
-    if len(run.faults) > _SHOWN:
-        lines.append(f"             and {len(run.faults) - _SHOWN:,} more")
+    rest = run.record["left_out"] - sum(fault.count for fault in run.faults[:_SHOWN])
+    if rest:
+        lines.append(f"             and {rest:,} more")
     lines += _stages(run)
     for name, found in (("validation", run.figures), ("test", run.test_figures)):
         if found is not None:

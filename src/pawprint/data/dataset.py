@@ -48,10 +48,11 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A file that was left out, and why."""
+    """A file that was left out, and why; or, by `count`, several that are told in one."""
 
     path: str
     reason: str
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,14 @@ def assign_sides(
     if not any(read.photo.split == split.VALIDATION for read in sided):
         sided = _draw(sided, split.TRAIN, split.VALIDATION, fraction, seed)
     if test and not any(read.photo.split == split.TEST for read in sided):
-        sided = _draw(sided, split.VALIDATION, split.TEST, test, seed)
+        try:
+            sided = _draw(sided, split.VALIDATION, split.TEST, test, seed)
+        except SourceError:
+            raise SourceError(
+                f"{name}: the recipe sets {test:.0%} of the validation photos aside for a test, "
+                "and a class has only one photo to validate with; add photos, hold out more of "
+                "them (data.validation), or set data.test to 0"
+            ) from None
     for side in (split.TRAIN, split.VALIDATION):
         missing = set(classes) - {r.photo.label for r in sided if r.photo.split == side}
         if missing:

@@ -235,7 +235,7 @@ def _look(
             gone = {fault.path for fault in undecoded}
             reads = [read for read in reads if read.photo.path not in gone]
             faults += undecoded
-    skipped = [Fault(skip.path, skip.reason) for skip in source.skipped]
+    skipped = [Fault(skip.path, skip.reason, skip.count) for skip in source.skipped]
     dataset = datasets.build(source.name, sided, sizes, [*faults, *copies, *skipped])
     number = {label: index for index, label in enumerate(dataset.classes)}
     sides = {}

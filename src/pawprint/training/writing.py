@@ -147,7 +147,7 @@ def write_run(
             "recipe": recipe.name,
             "classes": list(dataset.classes),
             "photos": {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)},
-            "left_out": len(dataset.faults),
+            "left_out": sum(fault.count for fault in dataset.faults),
             "fingerprint": dataset.fingerprint,
             "created": card.created,
             "versions": card.versions,
