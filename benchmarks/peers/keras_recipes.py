@@ -43,7 +43,7 @@ def recipe(name: str) -> tuple[int, list[Any], list[Any], list[Stage]]:
         return 128, [], [pool], [Stage(RMSprop(1e-4), 8), Stage(RMSprop(1e-4), 5, 100)]
     if name == "tutorial-160":
         augmentation = [flip, layers.RandomRotation(0.2)]
-        stages = [Stage(Adam(1e-4), 10), Stage(RMSprop(1e-5), 10, 100)]
+        stages = [Stage(Adam(1e-3), 10), Stage(RMSprop(1e-4), 10, 100)]
         return 160, augmentation, [pool, layers.Dropout(0.2)], stages
     augmentation = [
         layers.RandomRotation(0.05),
@@ -133,7 +133,8 @@ def main() -> None:
 
 def photos(train: str, validation: str, name: str, size: int) -> tuple[Any, Any, Any]:
     """Batches to train on, to validate and, for tutorial-160, to test: a fifth of the latter."""
-    common = {"image_size": (size, size), "batch_size": 32, "label_mode": "binary"}
+    batch = 128 if name == "rmsprop-128" else 32
+    common = {"image_size": (size, size), "batch_size": batch, "label_mode": "binary"}
     read = keras.utils.image_dataset_from_directory
     first = read(train, seed=1, verbose=False, **common)
     if name != "tutorial-160":
