@@ -119,7 +119,7 @@ def test_both_parts_together_are_the_whole_at_every_cut(backbone: Backbone) -> N
     expected = network.probabilities(network.whole_model(whole()), PHOTOS)
     assert expected.std(axis=0).min() > 1e-3  # the photos differ
     # All of them take a minute; these are of every kind.
-    some = [None, *sorted(cut for cut in cuts if cut is not None)[::9], "block_5_add", "out_relu"]
+    some = [None, *sorted(cut for cut in cuts if cut is not None)[::18], "block_5_add", "out_relu"]
     for cut in some:
         assert np.abs(by_both_parts(cut) - expected).max() <= 1e-3, cut
 
@@ -154,8 +154,15 @@ def test_set_trained_forgets_what_was_set_before(backbone: Backbone) -> None:
         assert flags == [place >= first for place in range(len(flags))]
 
 
-@pytest.mark.parametrize("moves", [False, True])
-@pytest.mark.parametrize("train", ["head", "from:block_15_depthwise", "all"])
+@pytest.mark.parametrize(
+    ("train", "moves"),
+    [
+        ("head", True),
+        ("from:block_15_depthwise", False),
+        ("from:block_15_depthwise", True),
+        ("all", False),
+    ],
+)
 def test_training_changes_what_trains_and_nothing_else(train: str, moves: bool) -> None:
     built = backbones.build(size=32, alpha=0.35, weights="random", seed=4)
     own = network.build(built, (AveragePool(),), 2)

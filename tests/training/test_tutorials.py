@@ -15,7 +15,6 @@ import pytest
 import pawprint
 from pawprint.model import backbones
 from pawprint.model.framework import load_keras
-from pawprint.testing import drawn_photos
 from pawprint.training.run import Run
 
 SMALL = {"data.size": 64, "backbone.alpha": 0.35, "backbone.weights": "random"}
@@ -142,28 +141,3 @@ def test_stock_keras_opens_the_h5_file_and_predicts_the_same_from_raw_pixels(
     assert found.shape == (len(paths), 1)
     assert np.abs(found[:, 0] - expected).max() <= 1e-4
     assert np.std(expected) > 1e-4
-
-
-def test_a_network_that_diverges_says_so_in_json_that_others_can_read(tmp_path: Path) -> None:
-    photos = drawn_photos(tmp_path / "photos", 24)
-    deep = [{"layer": "average_pool"}, *({"layer": "dense", "units": 512} for _ in range(4))]
-    changes = {
-        **SMALL,
-        "head": deep,
-        "stage.1.optimizer": "sgd",
-        "stage.1.rate": 1.0,
-        "stage.1.epochs": 30,
-        "stage.1.best_weights": True,
-        "stage.1.patience": 30,
-        "stage.1.schedule": "constant",
-    }
-    run = pawprint.train(photos, recipe="small-dense", changes=changes, out=tmp_path / "run")
-    assert np.isnan(run.history[-1]["val_loss"])
-    assert run.record["restored"] == [1]
-    assert any("diverged" in note for note in run.record["notes"])
-
-    def refuse(word: str) -> None:
-        raise AssertionError(word)
-
-    metrics = json.loads((run.path / "metrics.json").read_text(), parse_constant=refuse)
-    assert metrics["history"][-1]["val_loss"] is None

@@ -317,7 +317,11 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _finite(row: dict[str, float]) -> dict[str, float | None]:
-    """A row as JSON can say it, which has no word for what is not a number."""
+    """A row as JSON can say it, which has no word for what is not a number.
+
+    >>> _finite({"loss": float("nan"), "rate": 0.1})
+    {'loss': None, 'rate': 0.1}
+    """
     return {name: value if math.isfinite(value) else None for name, value in row.items()}
 
 
