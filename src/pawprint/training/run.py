@@ -31,7 +31,7 @@ from pawprint.training.batches import Side
 from pawprint.training.checkpoint import Checkpoints
 from pawprint.training.gradient import Material, stage_prefixes
 from pawprint.training.recipe import GradientStage, Recipe
-from pawprint.training.tensorboard import Board
+from pawprint.training.tensorboard import Board, load_writer
 from pawprint.training.views import Views
 from pawprint.training.writing import Clock, Finished, write_run
 
@@ -123,8 +123,11 @@ def train(
         RecipeError: the recipe has faults.
         WeightsError: pretrained weights are not to be had.
         OutputError: the run's folder exists or cannot be written.
+        MissingExtra: a package that is needed is not installed.
     """
     chosen = recipe_files.load(recipe, _changes(changes, weights, seed, validation))
+    if tensorboard:
+        load_writer()  # know now, not after the photos were looked at
     clock = Clock()
     with open_source(source, offline=offline, progress=progress) as opened:
         folder = _folder(out, opened.name, resume)

@@ -12,6 +12,19 @@ from pawprint.errors import MissingExtra
 from pawprint.training.checkpoint import LOGS
 
 
+def load_writer() -> Any:
+    """TensorBoard's class that writes logs.
+
+    Raises:
+        MissingExtra: TensorBoard is not installed.
+    """
+    try:
+        from tensorboard.summary import Writer
+    except ImportError:
+        raise MissingExtra("--tensorboard", "tensorboard", "tensorboard") from None
+    return Writer
+
+
 class Board:
     """Writes each epoch's figures as TensorBoard scalars; a context manager.
 
@@ -27,12 +40,8 @@ class Board:
         self._step = 0
         if self.folder is None:
             return
-        try:
-            from tensorboard.summary import Writer
-        except ImportError:
-            raise MissingExtra("--tensorboard", "tensorboard", "tensorboard") from None
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._writer = Writer(str(self.folder))
+        self._writer = load_writer()(str(self.folder))
         for row in history:
             self.log(row)
 
