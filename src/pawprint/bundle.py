@@ -124,7 +124,7 @@ def read(folder: str | os.PathLike[str]) -> tuple[Card, bytes]:
         where = ".".join(map(str, first["loc"]))
         raise BundleError(
             f"{card_path} is not one that this version reads ({where}: {first['msg']}); a newer "
-            "pawprint may have written it: update with pip install -U pawprint"
+            "pawprint may have written it: update pawprint"
         ) from None
     if (card.schema_version, card.decoding) != (SCHEMA, DECODING_VERSION):
         newer = card.schema_version > SCHEMA or card.decoding > DECODING_VERSION
@@ -132,7 +132,7 @@ def read(folder: str | os.PathLike[str]) -> tuple[Card, bytes]:
         raise BundleError(
             f"{card_path} has form {card.schema_version} and decoding {card.decoding}, this "
             f"pawprint knows {SCHEMA} and {DECODING_VERSION}; "
-            + ("update with pip install -U pawprint" if newer else f"train again, or use {made_by}")
+            + ("update pawprint" if newer else f"train again, or use {made_by}")
         )
     if not {ONNX, KERAS} <= set(card.files):
         raise BundleError(f"{card_path} does not list {ONNX} and {KERAS}; take an intact copy")

@@ -113,6 +113,6 @@ class MissingExtra(PawprintError):
 
     def __init__(self, need: str, package: object, extra: str) -> None:
         super().__init__(
-            f"{need} needs {package}, which is not installed; install it with "
-            f"pip install 'pawprint[{extra}]'"
+            f"{need} needs {package}, which is not installed; in pawprint's own folder run "
+            f"pip install '.[{extra}]'"
         )

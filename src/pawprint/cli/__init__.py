@@ -85,10 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _explain(error)
     if code == INTERRUPTED:  # typer, too, turns Ctrl-C into this
         kept = (
-            "; no run was written; finished epochs and computed features are kept: the same "
-            "command with --resume goes on from them"
+            "; no run was written. What was finished is kept: the same command with --resume goes "
+            "on after the last finished epoch, if there was one"
         )
-        _fail("interrupted" + kept * ("train" in given))
+        _fail("interrupted" + kept * (given[:1] == ["train"]))
     sys.exit(code or 0)
 
 

@@ -54,10 +54,11 @@ def _table(found: Evaluation) -> str:
         ),
     ]
     if found.faults:
-        lines += ["", f"{len(found.faults):,} file(s) were left out:"]
+        count = sum(fault.count for fault in found.faults)
+        lines += ["", f"{count:,} file(s) were left out:"]
         lines += [f"  {fault.path}: {fault.reason}" for fault in found.faults[:5]]
-        if len(found.faults) > 5:
-            lines.append(f"  and {len(found.faults) - 5:,} more (--json lists all)")
+        if rest := count - sum(fault.count for fault in found.faults[:5]):
+            lines.append(f"  and {rest:,} more (--json lists all)")
     return "\n".join(lines)
 
 

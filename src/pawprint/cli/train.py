@@ -54,7 +54,7 @@ def train(
         bool, typer.Option("--strict", help="Stop if any photo cannot be read.")
     ] = False,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Never download pretrained weights.")
+        bool, typer.Option("--offline", help="Download nothing: neither weights nor photos.")
     ] = False,
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep features for the next training.")
@@ -119,7 +119,8 @@ def _summary(run: Run) -> str:
     same = tried["photos"] - tried["labels_differing"]
     lines += [
         f"model        answers as measured on {same} of {tried['photos']} photos tried",
-        f"time         {run.record['seconds']['total']:.1f} s",
+        f"time         {run.record['seconds']['total']:.1f} s"
+        + (" since it was resumed" if run.record["resumed_after_epochs"] else ""),
         f"run          {run.path}",
         "",
         "next",

@@ -318,7 +318,7 @@ class _Download:
         """The byte that the answer starts at, and the bytes of the whole file if it says so."""
         if response.status == 206:
             found = re.fullmatch(
-                r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
+                r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", response.headers.get("Content-Range", "").strip()
             )
             total = int(found[2]) if found and found[2] != "*" else None
             other = None not in (total, version.total) and total != version.total
@@ -327,7 +327,7 @@ class _Download:
                 raise _Broken("the server sent another part than asked for")
             return have, total
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
+        return 0, int(length) if re.fullmatch("[0-9]{1,18}", length) else None
 
     def _check_total(self, total: int | None, start: int) -> None:
         if total is None:

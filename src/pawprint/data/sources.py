@@ -146,7 +146,12 @@ def _open_named(
         path = os.fspath(named.fetch(offline=offline, progress=progress))
     elif os.path.exists(copy) and (difference := named.difference(copy)):
         progress.say(f"{shown(copy)} {difference}; it is used all the same")
-    source = _open_local(path, limits, named)
+    try:
+        source = _open_local(path, limits, named)
+    except ArchiveError:
+        if not copy:
+            os.unlink(path)  # the next try is to download it again
+        raise
     if told := named.told((list(source.photos), list(source.skipped)), official=not copy):
         progress.say(told)
     return source

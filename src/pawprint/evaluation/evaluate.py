@@ -34,7 +34,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        left_out = [{"path": fault.path, "reason": fault.reason} for fault in self.faults]
+        left_out = [{"path": fault.path, "reason": fault.reason, "count": fault.count} for fault in self.faults]
         return {**self.figures.to_dict(), "split": self.split, "left_out": left_out}
 
 
@@ -71,7 +71,7 @@ def evaluate(
         split, photos = _part(opened, split)
         answers = _predict(classifier, opened, photos, progress)
         faults = [Fault(a.path, a.error) for a in answers if a.error is not None]
-        faults += [Fault(skip.path, skip.reason) for skip in opened.skipped]
+        faults += [Fault(skip.path, skip.reason, skip.count) for skip in opened.skipped]
     judged = [(p, a) for p, a in zip(photos, answers, strict=True) if a.error is None]
     if not judged:
         raise SourceError(f"{source}: none of its {len(photos)} photos can be read")

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ LOGS = "tensorboard"  # the folder in it for these
 _FILE = "checkpoint.npz"
 _PART = f".{_FILE}"
 _SHOWN = 5
+_NOT_DECIDING = ("name", "description", "keras_h5", "backbone.weights")
+_ELSEWHERE = "with another --out, or with this folder removed"
 _LONGEST_NAME = 255  # bytes, on the file systems of today
 
 Arrays = Sequence[NDArray[Any]]
@@ -87,7 +90,7 @@ class Checkpoints:
     def __init__(self, run: Path, recipe: Recipe, backbone: str, dataset: Dataset) -> None:
         self.folder = unfinished(run)
         self._about: dict[str, Any] = {
-            "recipe": _flat(recipe.model_dump(mode="json")),
+            "recipe": _deciding(recipe),
             "backbone": backbone,
             "photos": _photos(dataset),
         }
@@ -139,7 +142,7 @@ class Checkpoints:
             ) from None
 
     def begin(self, resume: bool, progress: Progress) -> Kept | None:
-        """The checkpoint to go on from; without `resume` what is there gives way.
+        """The checkpoint to go on from; None begins anew.
 
         Raises:
             PawprintError: as `load` does.
@@ -154,9 +157,7 @@ class Checkpoints:
             if kept is None:
                 progress.say(f"{self.folder} has nothing to go on from; beginning anew")
             return kept
-        if self.folder.exists():
-            progress.say(f"{self.folder} was left unfinished and is replaced by this training")
-            self.remove()
+        self.remove()  # logs at most: expect_free has seen that there is no checkpoint
         return None
 
     def remove(self) -> None:
@@ -172,18 +173,32 @@ class Checkpoints:
         if about["backbone"] != self._about["backbone"]:
             raise RecipeError(
                 f"{self.folder} began from other weights of the backbone and cannot be resumed; "
-                "give the same weights, or run without --resume to begin anew"
+                f"give the same weights, or begin anew {_ELSEWHERE}"
             )
-        gone = set(about["photos"]) - set(self._about["photos"])
-        new = set(self._about["photos"]) - set(about["photos"])
-        if gone or new or len(about["photos"]) != len(self._about["photos"]):
+        then, now = Counter(about["photos"]), Counter(self._about["photos"])
+        gone, new = list((then - now).elements()), list((now - then).elements())
+        if gone or new:
             raise SourceError(
                 f"{self.folder} is of other photos and cannot be resumed: "
                 f"{len(about['photos']):,} then, {len(self._about['photos']):,} now; "
                 f"{len(gone):,} have gone and {len(new):,} are new, or changed their content, "
-                f"class or side{_examples(gone, new)}. Give the same photos, or run without "
-                "--resume to begin anew"
+                f"class or side{_examples(gone, new)}. Give the same photos, or begin anew "
+                f"{_ELSEWHERE}"
             )
+
+
+def expect_free(run: Path) -> None:
+    """Refuse to begin anew where an interrupted training could go on: it may have taken hours.
+
+    Raises:
+        OutputError: there is a checkpoint of this run.
+    """
+    folder = unfinished(run)
+    if (folder / _FILE).exists():
+        raise OutputError(
+            f"{folder} holds the finished epochs of a training that was interrupted; add --resume "
+            f"to go on with it, or begin anew {_ELSEWHERE}"
+        )
 
 
 def expect_recipe(run: Path, recipe: Recipe) -> None:
@@ -194,7 +209,7 @@ def expect_recipe(run: Path, recipe: Recipe) -> None:
         OutputError: it cannot be read.
     """
     if read := _read(unfinished(run) / _FILE):
-        _compare_recipes(unfinished(run), read[1]["recipe"], _flat(recipe.model_dump(mode="json")))
+        _compare_recipes(unfinished(run), read[1]["recipe"], _deciding(recipe))
 
 
 def _read(path: Path) -> tuple[Progressed, dict[str, Any], dict[str, NDArray[Any]]] | None:
@@ -207,8 +222,7 @@ def _read(path: Path) -> tuple[Progressed, dict[str, Any], dict[str, NDArray[Any
         return None
     except Exception as error:  # zipfile and NumPy raise many kinds for a damaged file
         raise OutputError(
-            f"{path} is no checkpoint that can be read ({error}); run without --resume to begin "
-            "anew"
+            f"{path} is no checkpoint that can be read ({error}); begin anew {_ELSEWHERE}"
         ) from None
 
 
@@ -221,9 +235,16 @@ def _compare_recipes(folder: Path, then: dict[str, Any], now: dict[str, Any]) ->
     if differing:
         raise RecipeError(
             f"{folder} is of another recipe and cannot be resumed: "
-            f"{'; '.join(differing[:_SHOWN])}{_more(differing)}. Give the same recipe, or run "
-            "without --resume to begin anew"
+            f"{'; '.join(differing[:_SHOWN])}{_more(differing)}. Give the same recipe, or begin "
+            f"anew {_ELSEWHERE}"
         )
+
+
+def _deciding(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides the training, by its place."""
+    values = _flat(recipe.model_dump(mode="json"))
+    # Of the weights the digest is compared, wherever their file lies now.
+    return {place: v for place, v in values.items() if place not in _NOT_DECIDING}
 
 
 def unfinished(run: Path) -> Path:
@@ -238,21 +259,26 @@ def unfinished(run: Path) -> Path:
     return run.with_name(name + SUFFIX)
 
 
-def newest(folder: Path, prefix: str) -> Path | None:
-    """The run that was worked on last among the unfinished ones of a folder.
+def newest(folder: Path, prefix: str, recipe: Recipe) -> Path | None:
+    """The unfinished run of a recipe that was worked on last; without one, of any recipe.
 
     Args:
         folder: where runs lie.
         prefix: what its name begins with; what follows is the time.
+        recipe: which it is to be of.
     """
     named = re.compile(re.escape(prefix) + r"[0-9]{8}-[0-9]{6}" + re.escape(SUFFIX))
     try:
         found = [path / _FILE for path in folder.iterdir() if named.fullmatch(path.name)]
         found = [path for path in found if path.is_file() and not _run_of(path).exists()]
-        last = max(found, key=lambda path: path.stat().st_mtime, default=None)
+        runs = [_run_of(p) for p in sorted(found, key=lambda path: -path.stat().st_mtime)]
     except OSError:
         return None
-    return last and _run_of(last)
+    for run in runs:
+        with contextlib.suppress(RecipeError, OutputError):
+            expect_recipe(run, recipe)
+            return run
+    return runs[0] if runs else None
 
 
 def _run_of(file: Path) -> Path:
@@ -264,8 +290,8 @@ def _photos(dataset: Dataset) -> list[str]:
     return sorted(f"{p.sha256[:16]} {p.split} {p.label}" for p in dataset.photos)
 
 
-def _examples(gone: set[str], new: set[str]) -> str:
-    def told(lines: set[str]) -> str:
+def _examples(gone: Sequence[str], new: Sequence[str]) -> str:
+    def told(lines: Sequence[str]) -> str:
         _, side, label = min(lines).split(" ", 2)
         return f"one of {label} in {side}"
 

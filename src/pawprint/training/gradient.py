@@ -44,7 +44,6 @@ class Material:
         seed: of everything drawn at random.
         checkpoints: where it is kept after each epoch.
         progress: where to show how it goes.
-        report: is given the row of each finished epoch.
     """
 
     network: Network
@@ -54,7 +53,6 @@ class Material:
     seed: int
     checkpoints: Checkpoints
     progress: Progress
-    report: Reporter
 
 
 class GradientFit:
@@ -80,8 +78,8 @@ class GradientFit:
         self._best: Arrays = []
         self._warm_up = 0.0  # seconds that the epoch spent before its first batch was done
 
-    def run(self, kept: Kept | None) -> None:
-        """Train, from the checkpoint's epoch on where there is one."""
+    def run(self, kept: Kept | None, report: Reporter) -> None:
+        """Train, from the checkpoint's epoch on where there is one; report each epoch's row."""
         self._bring_features()
         so_far, stage = self._so_far, self._stage
         if kept is not None and kept.progressed.epoch:
@@ -95,7 +93,7 @@ class GradientFit:
             row = self._run_epoch(epoch)
             self._keep()
             self._tell(row)
-            self._material.report(row)
+            report(row)
         if stage.best_weights and self._best:
             assign(self._material.network.variables, self._best)
         self._expect_numbers()

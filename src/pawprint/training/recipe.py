@@ -153,6 +153,21 @@ class GradientStage(_Part):
             raise ValueError(f"must be less than the stage's {epochs} epochs")
         return value
 
+    @field_validator("reduce_factor", "reduce_patience")
+    @classmethod
+    def _reduces(cls, value: float, others: ValidationInfo) -> float:
+        default = cls.model_fields[str(others.field_name)].default
+        if value != default and others.data.get("schedule", "plateau") != "plateau":
+            raise ValueError('is for schedule = "plateau"')
+        return value
+
+    @field_validator("batch_norm")
+    @classmethod
+    def _moves(cls, value: str, others: ValidationInfo) -> str:
+        if value == "moving" and others.data.get("train") == "head":
+            raise ValueError('"moving" is for stages that train layers of the backbone')
+        return value
+
 
 def _fit_of(value: Any) -> Any:
     if isinstance(value, dict):
@@ -223,6 +238,9 @@ class Recipe(_Part):
                     faults.append(((number, "fit"), f'"logistic" needs {needed}'))
             elif stage.views != 1 and others.data.get("augment") == ():
                 faults.append(((number, "views"), "must be 1 without any [[augment]]"))
+        if others.data.get("augment") and all(_plain(stage) for stage in value):
+            told = 'need views = "fresh" or more than 1 in one of them, or no [[augment]] at all'
+            faults.append(((), told))
         if faults:
             raise Misfit(faults)
         return value
@@ -231,6 +249,11 @@ class Recipe(_Part):
     def linear_head(self) -> bool:
         """Whether the head is one linear layer on averaged channels."""
         return _is_linear(self.head)
+
+
+def _plain(stage: Stage) -> bool:
+    """Whether a stage sees photos only as they are."""
+    return isinstance(stage, LogisticStage) or stage.views == 1
 
 
 def _is_linear(head: tuple[HeadLayer, ...]) -> bool:

@@ -21,7 +21,7 @@ from pawprint.errors import SourceError
 from pawprint.evaluation.metrics import Figures
 from pawprint.model import backbones, network
 from pawprint.model.backbones import Backbone
-from pawprint.model.feature_store import cache_folder
+from pawprint.data.cache import cache_folder
 from pawprint.model.framework import load_keras
 from pawprint.model.head_layers import AveragePool
 from pawprint.model.prefix import NoPrefix, Prefix
@@ -43,7 +43,7 @@ class Run:
     Args:
         path: its folder.
         figures: on the validation photos.
-        test_figures: on the test photos, where the source has some.
+        test_figures: on the test photos, where the source has some or the recipe sets some aside.
         record: what `run.json` says: counts, seconds, versions, notes.
         faults: files that were left out, each with its reason.
         history: a row an epoch: stage, epoch, loss, accuracy, val_loss, val_accuracy, rate,
@@ -125,15 +125,17 @@ def train(
         OutputError: the run's folder exists or cannot be written.
         MissingExtra: a package that is needed is not installed.
     """
-    chosen = recipe_files.load(recipe, _changes(changes, weights, seed, validation))
+    chosen = recipe_files.validate(recipe, _changes(changes, weights, seed, validation))
     if tensorboard:
         load_writer()  # know now, not after the photos were looked at
     clock = Clock()
     with open_source(source, offline=offline, progress=progress) as opened:
-        folder = _folder(out, opened.name, resume)
+        folder = _folder(out, opened.name, chosen if resume else None)
         bundle.check_writable(folder)
         if resume:
             checkpoint.expect_recipe(folder, chosen)
+        else:
+            checkpoint.expect_free(folder)
         views = Views(opened, chosen, cache_folder() if cache else None, progress)
         with clock.part("loading the network"), progress.step("Loading the network", None):
             load_keras().utils.set_random_seed(chosen.data.seed)
@@ -141,20 +143,19 @@ def train(
         dataset, sides = _look(opened, chosen, views, backbone, strict, progress, clock)
         checkpoints = Checkpoints(folder, chosen, backbone.digest, dataset)
         kept = checkpoints.begin(resume, progress)
+        material = Material(
+            network=network.build(backbone, chosen.head, len(dataset.classes)),
+            views=views,
+            sides=sides,
+            classes=len(dataset.classes),
+            seed=chosen.data.seed,
+            checkpoints=checkpoints,
+            progress=progress,
+        )
         before = kept.progressed.history if kept else []
         with Board(checkpoints.folder if tensorboard else None, before) as board:
-            material = Material(
-                network=network.build(backbone, chosen.head, len(dataset.classes)),
-                views=views,
-                sides=sides,
-                classes=len(dataset.classes),
-                seed=chosen.data.seed,
-                checkpoints=checkpoints,
-                progress=progress,
-                report=board.log,
-            )
             with clock.part("training"):
-                fitted = stages.fit(chosen.stage, material, kept)
+                fitted = stages.fit(chosen.stage, material, kept, report=board.log)
         with clock.part("evaluation"):
             judged = {
                 side: stages.judge(dataset, side, sides[side], fitted)
@@ -162,7 +163,7 @@ def train(
                 if side in sides
             }
         with progress.step("Writing the run", None):
-            finished = Finished(material, fitted, judged, board.folder)
+            finished = Finished(material, fitted, judged, board.folder, len(before))
             record = write_run(folder, opened, chosen, dataset, finished, clock)
         checkpoints.remove()
     test = judged[TEST].figures if TEST in judged else None
@@ -184,12 +185,12 @@ def _changes(
     return {**(changes or {}), **{place: v for place, v in given.items() if v is not None}}
 
 
-def _folder(out: str | os.PathLike[str] | None, name: str, resume: bool) -> Path:
+def _folder(out: str | os.PathLike[str] | None, name: str, resumed: Recipe | None) -> Path:
     """The run's folder, as said, or found among the unfinished ones, or named by the time."""
     if out is not None:
         return Path(out)
     runs, prefix = Path("runs"), f"{name[:50]}-"
-    found = checkpoint.newest(runs, prefix) if resume else None
+    found = checkpoint.newest(runs, prefix, resumed) if resumed else None
     return found or runs / f"{prefix}{time.strftime('%Y%m%d-%H%M%S')}"
 
 

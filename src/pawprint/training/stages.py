@@ -15,7 +15,7 @@ from pawprint.evaluation.metrics import Figures, figures
 from pawprint.model import head
 from pawprint.training.batches import Side
 from pawprint.training.checkpoint import Kept, Progressed
-from pawprint.training.gradient import GradientFit, Material, assign, stage_prefixes
+from pawprint.training.gradient import GradientFit, Material, Reporter, assign, stage_prefixes
 from pawprint.training.recipe import GradientStage, LogisticStage, Stage
 
 
@@ -37,13 +37,20 @@ class Fitted:
     predict: Callable[[str], NDArray[np.float64]]
 
 
-def fit(stages: Sequence[Stage], material: Material, kept: Kept | None = None) -> Fitted:
+def fit(
+    stages: Sequence[Stage],
+    material: Material,
+    kept: Kept | None = None,
+    *,
+    report: Reporter = lambda row: None,
+) -> Fitted:
     """Train stage after stage.
 
     Args:
         stages: what trains, and how.
         material: the network, whose weights change, and the photos.
         kept: the checkpoint to go on from.
+        report: is given the row of each finished epoch.
 
     Returns:
         What came out.
@@ -63,7 +70,7 @@ def fit(stages: Sequence[Stage], material: Material, kept: Kept | None = None) -
         if number > so_far.stage or not so_far.epoch:
             so_far = Progressed(stage=number, history=so_far.history, choice=so_far.choice)
         fitted = GradientFit(stage, material, so_far)
-        fitted.run(kept if number == begin else None)
+        fitted.run(kept if number == begin else None, report)
         predict = fitted.predict
     for number, stage in enumerate(stages, 1):
         rows = [row for row in so_far.history if row["stage"] == number]

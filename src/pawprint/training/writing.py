@@ -95,12 +95,14 @@ class Finished:
         fitted: how it went.
         judged: by side, what it predicts.
         board: the folder of its TensorBoard logs, if any.
+        resumed: epochs that were finished before this process began.
     """
 
     material: Material
     fitted: Fitted
     judged: dict[str, Judged]
     board: Path | None
+    resumed: int = 0
 
 
 def write_run(
@@ -154,6 +156,7 @@ def write_run(
             "bundle": checked,
             "notes": overfitting(fitted.history, fitted.restored, len(validation.rows)),
             "restored": list(fitted.restored),
+            "resumed_after_epochs": finished.resumed,
             "seconds": clock.seconds,
         }
         _write_json(partial / "run.json", record)
