@@ -86,7 +86,7 @@ _RESUMABLE = Recipe(
             rate=0.01,
         ),
         GradientStage(
-            train="last:3",
+            train="last:30",
             epochs=4,
             batch_size=8,
             views=2,

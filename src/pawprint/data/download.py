@@ -318,7 +318,8 @@ class _Download:
         """The byte that the answer starts at, and the bytes of the whole file if it says so."""
         if response.status == 206:
             found = re.fullmatch(
-                r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", response.headers.get("Content-Range", "").strip()
+                r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)",
+                response.headers.get("Content-Range", "").strip(),
             )
             total = int(found[2]) if found and found[2] != "*" else None
             other = None not in (total, version.total) and total != version.total

@@ -34,7 +34,10 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        left_out = [{"path": fault.path, "reason": fault.reason, "count": fault.count} for fault in self.faults]
+        left_out = [
+            {"path": fault.path, "reason": fault.reason, "count": fault.count}
+            for fault in self.faults
+        ]
         return {**self.figures.to_dict(), "split": self.split, "left_out": left_out}
 
 

@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from numpy.typing import NDArray
 
 from pawprint.errors import MissingExtra
 
@@ -34,6 +36,28 @@ def load_keras() -> Any:
 def has_gpu() -> bool:
     """Whether Keras' backend sees a GPU."""
     return bool(load_keras().distribution.list_devices("gpu"))
+
+
+def feed(batches: Iterator[tuple[NDArray[Any], ...]], shapes: Sequence[tuple[int, ...]]) -> Any:
+    """What `fit` is to read batches from.
+
+    Args:
+        batches: each a tuple of float32 arrays.
+        shapes: of one row of each array.
+
+    Returns:
+        The iterator itself, or for TensorFlow a dataset of it. `fit` would make one as well, with a
+        thread that tunes it and that TensorFlow, at the end, waits for: seconds in every epoch.
+    """
+    if load_keras().backend.backend() != "tensorflow":
+        return batches
+    import tensorflow
+
+    options = tensorflow.data.Options()
+    options.autotune.enabled = False
+    rows = tuple(tensorflow.TensorSpec((None, *shape), "float32") for shape in shapes)
+    dataset = tensorflow.data.Dataset.from_generator(lambda: batches, output_signature=rows)
+    return dataset.prefetch(1).with_options(options)
 
 
 @contextlib.contextmanager

@@ -43,6 +43,11 @@ def _seen(stage: GradientStage, side: Side) -> int:
     return (1 if stage.views == "fresh" else stage.views) * len(side.reads)
 
 
+def row_shapes(prefix: Prefix, classes: int) -> list[tuple[int, ...]]:
+    """The shapes of one row of what `epoch_batches` gives: features, truth, weight."""
+    return [prefix.shape, (1 if classes == 2 else classes,), ()]
+
+
 def epoch_batches(
     stage: GradientStage,
     side: Side,
@@ -62,8 +67,8 @@ def epoch_batches(
         moment: seed, stage and epoch: all that decides the order and the augmentations.
 
     Returns:
-        Float32 features; the truth as the loss wants it, (n, 1) or (n, classes); and a weight for
-        each photo where classes are weighed.
+        Float32 arrays: features; the truth as the loss wants it, (n, 1) or (n, classes); and a
+        weight for each photo.
 
     Raises:
         SourceError: a photo that could be read before cannot be read now.
@@ -85,11 +90,10 @@ def epoch_batches(
             for start, end in zip(starts, ends, strict=True)
         )
     truth = _truth(side.labels, classes)
-    weights = _weights(side.labels) if stage.class_weights else None
+    weights = _weights(side.labels, weighed=stage.class_weights)
     for start, batch in zip(starts, batches, strict=True):
         picked = rows[start : start + stage.batch_size]
-        more = () if weights is None else (weights[picked],)
-        yield (batch.astype(np.float32), truth[picked], *more)
+        yield batch.astype(np.float32), truth[picked], weights[picked]
 
 
 def _stored(
@@ -115,10 +119,10 @@ def _truth(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
     return np.eye(classes, dtype=np.float32)[labels]
 
 
-def _weights(labels: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    """A weight for each photo where classes differ much in number, 1 on average."""
-    if not head.uneven(labels):
-        return None
+def _weights(labels: NDArray[np.int64], *, weighed: bool) -> NDArray[np.float32]:
+    """A weight for each photo, 1 on average; other than 1 where classes differ much in number."""
+    if not weighed or not head.uneven(labels):
+        return np.ones(len(labels), np.float32)
     counts = np.bincount(labels)
     return (len(labels) / (len(counts) * counts[labels])).astype(np.float32)
 

@@ -15,12 +15,12 @@ from pawprint.data.split import TRAIN, VALIDATION
 from pawprint.errors import RecipeError
 from pawprint.model import network
 from pawprint.model.backbones import Backbone
-from pawprint.model.framework import load_keras
+from pawprint.model.framework import feed, load_keras
 from pawprint.model.network import Network
 from pawprint.model.prefix import Prefix
 from pawprint.model.suffix import cut_below, first_trained, set_trained
 from pawprint.progress import Advance, Progress
-from pawprint.training.batches import Handed, Side, epoch_batches, steps
+from pawprint.training.batches import Handed, Side, epoch_batches, row_shapes, steps
 from pawprint.training.checkpoint import Arrays, Checkpoints, Kept, Progressed
 from pawprint.training.recipe import GradientStage, Stage
 from pawprint.training.views import Views
@@ -173,6 +173,7 @@ class GradientFit:
             )
         )
 
+        shapes = row_shapes(self._prefix, material.classes)
         start = time.perf_counter()
 
         def tell(batch: int, logs: dict[str, float]) -> None:
@@ -183,7 +184,7 @@ class GradientFit:
         ticks = load_keras().callbacks.LambdaCallback(on_train_batch_end=tell)
         with batches:
             log = self._model.fit(
-                iter(batches),
+                feed(iter(batches), shapes),
                 steps_per_epoch=self._steps,
                 shuffle=False,
                 callbacks=[ticks],

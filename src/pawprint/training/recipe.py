@@ -238,22 +238,20 @@ class Recipe(_Part):
                     faults.append(((number, "fit"), f'"logistic" needs {needed}'))
             elif stage.views != 1 and others.data.get("augment") == ():
                 faults.append(((number, "views"), "must be 1 without any [[augment]]"))
-        if others.data.get("augment") and all(_plain(stage) for stage in value):
-            told = 'need views = "fresh" or more than 1 in one of them, or no [[augment]] at all'
-            faults.append(((), told))
         if faults:
             raise Misfit(faults)
         return value
 
     @property
+    def augments(self) -> bool:
+        """Whether some stage sees augmented photos."""
+        stages = [stage for stage in self.stage if isinstance(stage, GradientStage)]
+        return bool(self.augment) and any(stage.views != 1 for stage in stages)
+
+    @property
     def linear_head(self) -> bool:
         """Whether the head is one linear layer on averaged channels."""
         return _is_linear(self.head)
-
-
-def _plain(stage: Stage) -> bool:
-    """Whether a stage sees photos only as they are."""
-    return isinstance(stage, LogisticStage) or stage.views == 1
 
 
 def _is_linear(head: tuple[HeadLayer, ...]) -> bool:

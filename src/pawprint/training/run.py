@@ -14,6 +14,7 @@ import numpy as np
 from pawprint import bundle
 from pawprint.classifier import Classifier
 from pawprint.data import dataset as datasets
+from pawprint.data.cache import cache_folder
 from pawprint.data.dataset import Dataset, Fault, Read
 from pawprint.data.sources import Source, open_source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
@@ -21,7 +22,6 @@ from pawprint.errors import SourceError
 from pawprint.evaluation.metrics import Figures
 from pawprint.model import backbones, network
 from pawprint.model.backbones import Backbone
-from pawprint.data.cache import cache_folder
 from pawprint.model.framework import load_keras
 from pawprint.model.head_layers import AveragePool
 from pawprint.model.prefix import NoPrefix, Prefix
@@ -128,6 +128,8 @@ def train(
     chosen = recipe_files.validate(recipe, _changes(changes, weights, seed, validation))
     if tensorboard:
         load_writer()  # know now, not after the photos were looked at
+    if chosen.augment and not chosen.augments:
+        progress.say('[[augment]] does nothing here: no stage has views = "fresh" or above 1')
     clock = Clock()
     with open_source(source, offline=offline, progress=progress) as opened:
         folder = _folder(out, opened.name, chosen if resume else None)
@@ -153,9 +155,9 @@ def train(
             progress=progress,
         )
         before = kept.progressed.history if kept else []
-        with Board(checkpoints.folder if tensorboard else None, before) as board:
-            with clock.part("training"):
-                fitted = stages.fit(chosen.stage, material, kept, report=board.log)
+        board = Board(checkpoints.folder if tensorboard else None, before)
+        with board, clock.part("training"):
+            fitted = stages.fit(chosen.stage, material, kept, report=board.log)
         with clock.part("evaluation"):
             judged = {
                 side: stages.judge(dataset, side, sides[side], fitted)

@@ -94,11 +94,6 @@ class Views:
             lambda pixels, sha256: self._changed(pixels, sha256, *moment),
         )
 
-    @property
-    def augments(self) -> bool:
-        """Whether the recipe has augmentations."""
-        return bool(self._augment)
-
     def pixels(self, read: Read) -> Pixels:
         """A photo as the network sees it, unchanged."""
         return self._preprocessing.from_bytes(self._source.read(read.photo), read.photo.path)

@@ -129,7 +129,8 @@ def write_run(
                 save_h5(model, partial / recipe.keras_h5)
         with clock.part("plots"):
             _plot(partial / "plots", fitted, validation, dataset.classes)
-            _plot_photos(partial / "plots", finished.material.sides[TRAIN], views, dataset.classes)
+            trained_on = finished.material.sides[TRAIN]
+            _plot_photos(partial / "plots", trained_on, views, dataset.classes, recipe.augments)
         if finished.board is not None:
             shutil.copytree(finished.board, partial / finished.board.name)
         (partial / "recipe.toml").write_text(recipe_files.to_toml(recipe), "utf-8")
@@ -268,7 +269,9 @@ def _plot(folder: Path, fitted: Fitted, judged: Judged, classes: Sequence[str]) 
         plots.save(plots.training_curves(fitted.history), folder, "training_curves")
 
 
-def _plot_photos(folder: Path, side: Side, views: Views, classes: Sequence[str]) -> None:
+def _plot_photos(
+    folder: Path, side: Side, views: Views, classes: Sequence[str], augments: bool
+) -> None:
     """Some photos that were trained on, and what augmentation makes of one."""
     shown, titles = [], []
     for number, label in enumerate(classes[:_SAMPLED_CLASSES]):
@@ -279,7 +282,7 @@ def _plot_photos(folder: Path, side: Side, views: Views, classes: Sequence[str])
     if shown:
         grid = photos.photo_grid(shown, titles, columns=_SAMPLED, title="Photos trained on")
         plots.save(grid, folder, "samples")
-    if views.augments:
+    if augments:
         with contextlib.suppress(PhotoError):
             one = side.reads[0]
             changed = [views.augmented(one, view) for view in range(1, 2 * _SAMPLED)]
