@@ -3,8 +3,9 @@
 In one run, on the same photos: shared/bench/plain_keras_baseline.py and `pawprint train --recipe
 two-stage`, each with --epochs epochs a stage (by default two), each validating on its own 20 %.
 Compared are the epochs after the first, which pays for tracing and compiling; their median if there
-are several. The first is shown as well. An epoch's seconds include its validation on both sides;
-Keras prints whole seconds, so its own are right to half a second.
+are several. The first is shown as well. An epoch's seconds include its validation on both sides,
+but pawprint's are of the layers above the cut alone: what is below is computed once, before the
+first epoch. Keras prints whole seconds, so its own are right to half a second.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def test_files_of_another_bundle_are_refused(own_bundle: Path, run_of_three: Any
 def test_what_a_newer_version_wrote_says_so(own_bundle: Path, changes: dict[str, Any]) -> None:
     text = refusal(resealed(own_bundle, **changes))
     assert "pawprint.json" in text
-    assert "pip install -U pawprint" in text
+    assert "update pawprint" in text
 
 
 @pytest.mark.parametrize(

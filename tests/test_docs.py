@@ -71,3 +71,19 @@ def test_nothing_names_a_machine_or_a_package_index() -> None:
             text = path.read_text("utf-8", errors="ignore")
             if path != Path(__file__):
                 assert not address.search(text), name
+
+
+def test_the_recipe_reference_names_every_key() -> None:
+    from pydantic import BaseModel
+
+    from pawprint.data import augment
+    from pawprint.model import head_layers
+    from pawprint.training import recipe
+
+    text = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+    parts = [value for room in (augment, head_layers, recipe) for value in vars(room).values()]
+    parts = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+    keys = {key for part in parts for key in part.model_fields}
+    assert {"reduce_patience", "units", "factor", "policy"} <= keys
+    told = set(re.findall(r"`\[*([a-z_0-9]+)\]*`", text))
+    assert keys - told == set()

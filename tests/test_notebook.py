@@ -35,6 +35,7 @@ def _cell(notebook: Any, name: str) -> Any:
     return next(cell for cell in notebook.cells if cell.id == name)
 
 
+@pytest.mark.timeout(90)
 def test_it_runs_top_to_bottom_on_drawn_photos(
     notebook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

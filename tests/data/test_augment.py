@@ -357,4 +357,4 @@ def test_importing_needs_no_opencv_and_using_it_says_what_to_install():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "opencv-python-headless" in done.stdout
-    assert "pip install 'pawprint[train]'" in done.stdout
+    assert "pip install '.[train]'" in done.stdout

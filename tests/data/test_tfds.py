@@ -235,7 +235,7 @@ def test_without_the_extra(run):
     assert ran.returncode == 1
     assert ran.stderr == (
         "pawprint: error: a source tfds:NAME needs tensorflow_datasets, which is not installed; "
-        "install it with pip install 'pawprint[tfds]'\n"
+        "in pawprint's own folder run pip install '.[tfds]'\n"
     )
 
 

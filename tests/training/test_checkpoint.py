@@ -26,6 +26,7 @@ from pawprint.training.checkpoint import (
     Checkpoints,
     Kept,
     Progressed,
+    expect_free,
     expect_recipe,
     newest,
     unfinished,
@@ -98,10 +99,12 @@ def test_with_nothing_to_go_on_from_it_begins_anew_and_says_so(
     ]
 
 
-def test_not_resumed_it_gives_way_and_says_so(kept: Path, tmp_path: Path, listener: Any) -> None:
-    assert checkpoints(tmp_path).begin(False, listener) is None
-    assert listener.said == [f"{kept.parent} was left unfinished and is replaced by this training"]
-    assert not kept.parent.exists()
+def test_where_it_could_go_on_nothing_begins_anew(kept: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"run\.unfinished holds.*--resume.*another --out"):
+        expect_free(tmp_path / "run")
+    kept.unlink()
+    expect_free(tmp_path / "run")
+    expect_free(tmp_path / "other")
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
@@ -111,7 +114,10 @@ def changed(recipe: Recipe, **values: Any) -> Recipe:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"name": "mine"}, r"name: tiny then, mine now"),
+        (
+            {"head": [{"layer": "average_pool"}, {"layer": "dropout", "rate": 0.5}]},
+            r"head\.2\.layer: nothing then, dropout now",
+        ),
         ({"data": {"size": 96, "seed": 3}}, r"data\.seed: 0 then, 3 now; data\.size: 64 then, 96"),
         (
             {"stage": [{"train": "head"}]},
@@ -134,17 +140,18 @@ def test_another_recipe_is_not_resumed(
     with pytest.raises(RecipeError, match=message) as error:
         own.begin(True, listener)
     assert str(kept.parent) in str(error.value)
-    assert "without --resume to begin anew" in str(error.value)
+    assert "begin anew with another --out" in str(error.value)
     assert kept.read_bytes() == before
 
 
 def test_the_same_recipe_and_none_at_all_are_expected(kept: Path, tmp_path: Path) -> None:
     expect_recipe(tmp_path / "run", LINEAR)
+    expect_recipe(tmp_path / "run", changed(LINEAR, name="mine", description="of my own"))
     expect_recipe(tmp_path / "other", LINEAR)
 
 
 def test_other_weights_are_not_resumed(kept: Path, tmp_path: Path, listener: Any) -> None:
-    with pytest.raises(RecipeError, match=r"began from other weights.*--resume to begin anew"):
+    with pytest.raises(RecipeError, match=r"began from other weights.*begin anew"):
         checkpoints(tmp_path, weights="cd").begin(True, listener)
     assert kept.exists()
 
@@ -162,7 +169,7 @@ def test_other_weights_are_not_resumed(kept: Path, tmp_path: Path, listener: Any
             (*PHOTOS.photos[1:], replace(PHOTOS.photos[0], split="validation")),
             r"1 have gone and 1 are new.*new: one of cat in validation",
         ),
-        ((*PHOTOS.photos, PHOTOS.photos[0]), r"6 then, 7 now; 0 have gone and 0 are new"),
+        ((*PHOTOS.photos, PHOTOS.photos[0]), r"6 then, 7 now; 0 have gone and 1 are new"),
     ],
 )
 def test_other_photos_are_not_resumed(
@@ -196,7 +203,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(
 ) -> None:
     kept.write_bytes(damage(kept.read_bytes()))
     before = kept.read_bytes()
-    with pytest.raises(OutputError, match=r"checkpoint\.npz is no checkpoint.*to begin anew"):
+    with pytest.raises(OutputError, match=r"checkpoint\.npz is no checkpoint.*begin anew"):
         checkpoints(tmp_path).begin(True, listener)
     assert kept.read_bytes() == before
 
@@ -240,8 +247,8 @@ def test_a_place_that_cannot_be_written_says_what_to_do(kept: Path, tmp_path: Pa
 
 
 def test_the_run_worked_on_last_is_the_one_to_go_on_with(tmp_path: Path) -> None:
-    assert newest(tmp_path / "none", "pets-") is None
-    assert newest(tmp_path, "pets-") is None
+    assert newest(tmp_path / "none", "pets-", LINEAR) is None
+    assert newest(tmp_path, "pets-", LINEAR) is None
     times = {
         "pets-20260101-000000": 300,
         "pets-20260102-000000": 500,
@@ -257,9 +264,16 @@ def test_the_run_worked_on_last_is_the_one_to_go_on_with(tmp_path: Path) -> None
         os.utime(file, (time, time))
     unfinished(tmp_path / "pets-20260109-000000").mkdir()  # nothing in it
     (tmp_path / "pets-20260105-000000").mkdir()  # finished, and killed while it cleaned up
-    assert newest(tmp_path, "pets-") == tmp_path / "pets-20260102-000000"
-    assert newest(tmp_path, "birds-") == tmp_path / "birds-20260104-000000"
-    assert newest(tmp_path, "cows-") is None
+    assert newest(tmp_path, "pets-", LINEAR) == tmp_path / "pets-20260102-000000"
+    assert newest(tmp_path, "birds-", LINEAR) == tmp_path / "birds-20260104-000000"
+    assert newest(tmp_path, "cows-", LINEAR) is None
+
+    older = tmp_path / "pets-20260101-000000"
+    Checkpoints(older, LINEAR, "ab", PHOTOS).save(KEPT)
+    os.utime(unfinished(older) / "checkpoint.npz", (300, 300))
+    assert newest(tmp_path, "pets-", LINEAR) == older
+    other = changed(LINEAR, data={"size": 96})
+    assert newest(tmp_path, "pets-", other) == tmp_path / "pets-20260102-000000"
 
 
 @pytest.fixture(scope="module")
@@ -303,9 +317,8 @@ def test_resumed_after_any_epoch_it_ends_with_the_same_weights(
             5,
             own,
             SILENT,
-            report,
         )
-        fitted = stages.fit([stage], made, kept)
+        fitted = stages.fit([stage], made, kept, report=report)
         weights = [np.array(v) for layer in made.network.head for v in layer.variables]
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in fitted.history]
         return weights, (rows, fitted.restored)

@@ -53,7 +53,6 @@ def material(
         head: Sequence[HeadLayer] = PLAIN,
         look: Any = two,
         built: Backbone = backbone,
-        report: Callable[[dict[str, float]], None] = lambda row: None,
         sides: dict[str, Side] | None = None,
     ) -> Material:
         load_keras().utils.set_random_seed(3)
@@ -66,7 +65,6 @@ def material(
             seed=RECIPE.data.seed,
             checkpoints=Checkpoints(tmp_path / "run", RECIPE, built.digest, look.dataset),
             progress=listener,
-            report=report,
         )
 
     return make
@@ -386,9 +384,9 @@ def test_a_photo_that_goes_away_meanwhile_is_named_and_what_was_done_kept(
         if row["epoch"] == 2:
             lost.unlink()
 
-    made = material(look=look, report=report)
+    made = material(look=look)
     with pytest.raises(SourceError, match=rf"{lost.name} could be read when.*--resume"):
-        stages.fit([head_stage(views="fresh", epochs=4)], made)
+        stages.fit([head_stage(views="fresh", epochs=4)], made, report=report)
     kept = made.checkpoints.load()
     assert kept is not None
     assert kept.progressed.epoch == 2

@@ -77,7 +77,7 @@ def test_the_recipes_that_come_along_can_be_loaded() -> None:
 
 
 def test_the_layers_that_they_name_are_there() -> None:
-    for name in ("two-stage", "rmsprop-128"):
+    for name in recipe_files.names():
         assert recipe_files.validate(name) == recipe_files.load(name)
 
 

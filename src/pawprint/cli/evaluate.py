@@ -15,7 +15,9 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run or a bundle.")],
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="Labelled photos: a folder or archive of classes."),
+        typer.Argument(
+            metavar="SOURCE", help="Labelled photos, in any of the forms that train takes."
+        ),
     ],
     split: Annotated[
         Optional[str],  # noqa: UP045 - typer reads this at run time

@@ -52,7 +52,7 @@ def evaluate(
 
     Args:
         model: a bundle, or a run's folder.
-        source: a folder or archive of class folders, named as the model's classes.
+        source: as of `train`; its classes are named as the model's.
         split: which part of a source with given splits; by default `test`, else `validation`.
         progress: where to show how it goes.
 
