@@ -310,7 +310,6 @@ def test_a_stage_goes_on_from_the_one_before(
         RECIPE.data.seed,
         Checkpoints(tmp_path / "run", RECIPE, built.digest, look.dataset),
         listener,
-        lambda row: None,
     )
     before = built.network.get_layer("Conv_1").get_weights()[0]
     below = built.network.get_layer("block_16_project_BN").get_weights()

@@ -154,7 +154,7 @@ def train(
             checkpoints=checkpoints,
             progress=progress,
         )
-        before = kept.progressed.history if kept else []
+        before = tuple(kept.progressed.history) if kept else ()
         board = Board(checkpoints.folder if tensorboard else None, before)
         with board, clock.part("training"):
             fitted = stages.fit(chosen.stage, material, kept, report=board.log)
