@@ -46,6 +46,7 @@ class Card(BaseModel):
         preprocessing: how a photo becomes pixels.
         decoding: the version of that code.
         threshold: with two classes, the probability of the second from which it is the answer.
+        mirror: whether an answer is the mean over a photo and its mirror image.
         temperature: what the logits are divided by.
         unknown: how photos of neither class look; none yet.
         metrics: the figures on the held-out photos.
@@ -63,6 +64,7 @@ class Card(BaseModel):
     preprocessing: Preprocessing
     decoding: int = DECODING_VERSION
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    mirror: bool = False
     temperature: float = Field(default=1.0, gt=0)
     unknown: None = None
     metrics: dict[str, Any]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pawprint import bundle
-from pawprint.data.images import Pixels
+from pawprint.data.images import Pixels, mirrored
 from pawprint.engine import Network
 from pawprint.errors import PhotoError
 from pawprint.parallel import map_chunks
@@ -131,7 +131,10 @@ class Classifier:
         Returns:
             float64, shape (classes,).
         """
-        given = self._network.result()(pixels)[0].astype(np.float64)
+        network = self._network.result()
+        given = network(pixels)[0].astype(np.float64)
+        if self.card.mirror:
+            given = (given + network(mirrored(pixels))[0]) / 2
         if self.card.temperature != 1.0:
             given = np.clip(given, 1e-12, 1.0) ** (1.0 / self.card.temperature)
         return np.asarray(given / given.sum())

@@ -172,6 +172,21 @@ def _short(fault: Exception) -> str:
     return text.splitlines()[0][:120]
 
 
+def mirrored(pixels: Pixels) -> Pixels:
+    """Exchange left and right.
+
+    >>> mirrored(np.arange(6, dtype=np.uint8).reshape(1, 2, 3)).tolist()
+    [[[3, 4, 5], [0, 1, 2]]]
+
+    Args:
+        pixels: uint8, shape (height, width, 3).
+
+    Returns:
+        A copy of the same shape.
+    """
+    return np.ascontiguousarray(pixels[:, ::-1])
+
+
 class Preprocessing(BaseModel):
     """How a photo becomes the square of pixels that a network takes.
 

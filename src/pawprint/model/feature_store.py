@@ -201,6 +201,40 @@ class FeatureStore:
         return mapped
 
 
+class Stores:
+    """Several stores that are filled in one pass over the photos.
+
+    Args:
+        stores: each for one of the features that a photo is given.
+    """
+
+    def __init__(self, stores: Sequence[FeatureStore]) -> None:
+        self._stores = stores
+
+    def __contains__(self, sha256: str) -> bool:
+        return all(sha256 in store for store in self._stores)
+
+    def size_of(self, sha256: str) -> tuple[int, int]:
+        """As `FeatureStore.size_of`."""
+        return self._stores[0].size_of(sha256)
+
+    def add(
+        self,
+        hashes: Sequence[str],
+        sizes: Sequence[tuple[int, int]],
+        features: Sequence[tuple[NDArray[Any], ...]],
+    ) -> None:
+        """As `FeatureStore.add`, with a tuple of features for each photo; none is kept twice."""
+        for number, store in enumerate(self._stores):
+            new = [row for row, sha256 in enumerate(hashes) if sha256 not in store]
+            if new:
+                store.add(
+                    [hashes[row] for row in new],
+                    [sizes[row] for row in new],
+                    [features[row][number] for row in new],
+                )
+
+
 def _write_whole(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
     try:

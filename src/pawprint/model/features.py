@@ -14,7 +14,7 @@ from pawprint.data.dataset import Fault, Read
 from pawprint.data.images import Pixels, Preprocessing
 from pawprint.data.sources import Source
 from pawprint.errors import PhotoError, SourceError
-from pawprint.model.feature_store import FeatureStore
+from pawprint.model.feature_store import FeatureStore, Stores
 from pawprint.model.prefix import Prefix
 from pawprint.parallel import map_chunks
 from pawprint.progress import SILENT, Progress
@@ -28,7 +28,7 @@ _SHARD_BYTES = 64 * 2**20  # and fewer where they would take more memory than th
 # What is done to a photo's pixels on the way, given its content hash.
 Change = Callable[[Pixels, str], Pixels]
 
-_Embedded = tuple[list[tuple[str, tuple[int, int], NDArray[Any]]], dict[str, str]]
+_Embedded = tuple[list[tuple[str, tuple[int, int], Any]], dict[str, str]]
 
 
 def key_of(prefix: Prefix, preprocessing: Preprocessing) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def embed(
     reads: Sequence[Read],
     prefix: Prefix,
     preprocessing: Preprocessing,
-    store: FeatureStore,
+    store: FeatureStore | Stores,
     *,
     change: Change | None = None,
     workers: int | None = None,
@@ -94,7 +94,7 @@ def embed(
 
     missing = list({read.sha256: read for read in reads if read.sha256 not in store}.values())
     reasons: dict[str, str] = {}
-    waiting: list[tuple[str, tuple[int, int], NDArray[Any]]] = []
+    waiting: list[tuple[str, tuple[int, int], Any]] = []
 
     def flush() -> None:
         if waiting:

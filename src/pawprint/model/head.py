@@ -88,7 +88,8 @@ def fit(features: Floats, labels: NDArray[np.int64], *, seed: int = 0) -> Head:
     """Fit logistic regression, its strength chosen on a split of these same photos.
 
     Args:
-        features: float32, shape (n, features), in the order that `spread` gives.
+        features: float32, shape (n, features) or (n, views, features), photos in the order that
+            `spread` gives.
         labels: int, shape (n,), values 0 to classes - 1, every class present.
         seed: of the folds.
 
@@ -103,8 +104,11 @@ def fit(features: Floats, labels: NDArray[np.int64], *, seed: int = 0) -> Head:
         from threadpoolctl import threadpool_limits
     except ImportError:
         raise MissingExtra("training", "scikit-learn", "train") from None
+    if features.ndim == 2:
+        features = features[:, np.newaxis]
     weight = "balanced" if uneven(labels) else None
-    unit = float(np.einsum("ij,ij->", features, features, dtype=np.float64)) / features.size or 1.0
+    square = float(np.einsum("ijk,ijk->", features, features, dtype=np.float64))
+    unit = square / features.size or 1.0
     # L-BFGS is many small products: on two cores one thread was 2.5 (16,000 photos) to 13 (500)
     # times faster than two that wait for each other.
     with threadpool_limits(1), warnings.catch_warnings():
@@ -113,12 +117,18 @@ def fit(features: Floats, labels: NDArray[np.int64], *, seed: int = 0) -> Head:
         choice = _choose(features, labels, weight, unit, seed)
         strength = next((row["strength"] for row in choice if row["chosen"]), _DEFAULT)
         regression = _regression(strength / unit, weight)
-        regression.fit(features, labels)
+        regression.fit(*_rows(features, labels))
     return Head(
         np.ascontiguousarray(regression.coef_.T, dtype=np.float32),
         np.asarray(regression.intercept_, dtype=np.float32),
         tuple(choice),
     )
+
+
+def _rows(features: Floats, labels: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
+    """Every view of every photo as a row of its own, with its label."""
+    views = features.shape[1]
+    return features.reshape(-1, features.shape[2]), np.repeat(labels, views)
 
 
 def _regression(c: float, weight: str | None) -> Any:
@@ -138,8 +148,8 @@ def _choose(
     total = 0
     for fit_rows, judge_rows in _folds(labels, seed):
         regression = _regression(1.0, weight)
-        x, y = features[fit_rows], labels[fit_rows]
-        judged, truth = features[judge_rows], labels[judge_rows]
+        x, y = _rows(features[fit_rows], labels[fit_rows])
+        judged, truth = _rows(features[judge_rows], labels[judge_rows])
         for place, strength in enumerate(STRENGTHS):  # each starts where the one before ended
             regression.C = strength / unit
             regression.fit(x, y)

@@ -15,6 +15,7 @@ from pawprint.model.framework import load_keras
 from pawprint.model.head import Head
 from pawprint.model.head_layers import HeadLayer, build_head
 from pawprint.model.onnx_graph import Graph
+from pawprint.model.still import still
 from pawprint.model.suffix import suffix_model
 
 OUTPUTS = ("probabilities", "embedding", "heatmap")
@@ -103,7 +104,6 @@ def upper_model(network: Network, cut: str | None, *, batch_norm_moves: bool = F
     backbone = network.backbone
     if cut is None:
         features, tensor = _scaled(backbone)
-        suffix = backbone.network
     else:
         shape = backbone.network.get_layer(cut).output.shape[1:]
         if cut == backbone.last:
@@ -111,9 +111,11 @@ def upper_model(network: Network, cut: str | None, *, batch_norm_moves: bool = F
             features = keras.Input(shape[-1:] if pooled else shape, name="features")
             return keras.Model(features, _answer(network.head[pooled:], features))
         features = tensor = keras.Input(shape, name="features")
-        suffix = suffix_model(backbone, cut)
-    tensor = suffix(tensor) if batch_norm_moves else _still(suffix)(tensor)
-    return keras.Model(features, _answer(network.head, tensor))
+    if not batch_norm_moves:
+        suffix = still(backbone.network, cut)
+    else:
+        suffix = suffix_model(backbone, cut) if cut else backbone.network
+    return keras.Model(features, _answer(network.head, suffix(tensor)))
 
 
 def _scaled(backbone: Backbone) -> tuple[Any, Any]:
@@ -121,23 +123,6 @@ def _scaled(backbone: Backbone) -> tuple[Any, Any]:
     keras = load_keras()
     photo = keras.Input((backbone.size, backbone.size, 3), name="photo")
     return photo, keras.layers.Rescaling(backbone.scale, backbone.offset, name="scaling")(photo)
-
-
-def _still(model: Any) -> Any:
-    """A layer that runs a model as for predicting, also in training.
-
-    Calling the model with `training=False` is not enough: `fit` overrides that (Keras issue 20285).
-    """
-
-    class Still(load_keras().layers.Layer):  # type: ignore[misc]  # Keras comes late
-        def __init__(self) -> None:
-            super().__init__(name="still")
-            self.model = model
-
-        def call(self, inputs: Any) -> Any:
-            return self.model(inputs, training=False)
-
-    return Still()
 
 
 def _answer(layers: Sequence[Any], tensor: Any) -> Any:

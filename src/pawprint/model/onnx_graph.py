@@ -38,6 +38,7 @@ class Graph:
         self._constants: dict[str, Any] = {}
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
+        self.tensors: dict[str, str] = {}  # by layer of a network, what it gives
 
     def photo(self, size: int, scale: float, offset: float) -> str:
         """Add the input `image`, uint8 (n, size, size, 3), and give its scaled (n, 3, h, w)."""
@@ -95,7 +96,8 @@ class Graph:
         for layer in layers_up_to(backbone.network, cut):
             inputs = layer.input if isinstance(layer.input, list) else [layer.input]
             names = [tensors[id(tensor)] for tensor in inputs]
-            tensors[id(layer.output)] = self.layer(layer, *names)
+            self.tensors[layer.name] = self.layer(layer, *names)
+            tensors[id(layer.output)] = self.tensors[layer.name]
         return tensors[id(backbone.network.get_layer(cut).output)]
 
     def layer(self, layer: Any, *sources: str) -> str:

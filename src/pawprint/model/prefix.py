@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,7 +32,7 @@ class Prefix(Protocol):
     shape: tuple[int, ...]
     dtype: str
 
-    def __call__(self, photos: list[Pixels]) -> list[NDArray[Any]]:
+    def __call__(self, photos: list[Pixels]) -> list[Any]:
         """Features of each photo; photos are uint8, shape (size, size, 3)."""
         ...
 
@@ -67,6 +69,29 @@ class EnginePrefix:
     def __call__(self, photos: list[Pixels]) -> list[NDArray[Any]]:
         """Features, float16; one photo at a time, which is what the engine does fastest."""
         return [self._network(photo)[0].astype(np.float16) for photo in photos]
+
+
+class EnginePrefixes:
+    """Several prefixes of one network, computed in one pass over the photos.
+
+    A photo's features are a tuple, for `feature_store.Stores`, whose parts have the keys.
+    """
+
+    def __init__(
+        self, backbone: Backbone, cuts: Sequence[tuple[str, bool]], precision: engine.Precision
+    ) -> None:
+        names = [f"features_{number}" for number in range(len(cuts))]
+        onnx = _onnx(backbone, dict(zip(names, cuts, strict=True)))
+        self._network = engine.Network(onnx, names, precision=precision)
+        self.key: dict[str, str | int | float] = {}
+        self.shape: tuple[int, ...] = (
+            sum(math.prod(self._network.shape(n)) for n in range(len(cuts))),
+        )
+        self.dtype = "float16"
+
+    def __call__(self, photos: list[Pixels]) -> list[Any]:
+        """Features of each photo, float16, in the order of the cuts."""
+        return [tuple(f.astype(np.float16) for f in self._network(photo)) for photo in photos]
 
 
 class KerasPrefix:
@@ -136,6 +161,25 @@ def compile_prefix(
     return EnginePrefix(backbone, cut, _precision(exact), pooled=pooled)
 
 
+def compile_together(
+    backbone: Backbone, cuts: Sequence[tuple[str, bool]], *, exact: bool = False
+) -> Prefix | None:
+    """Compile several prefixes as one, which computes what they share once.
+
+    Args:
+        backbone: whose layers.
+        cuts: two or more; the name of each last frozen layer, and whether its map is pooled.
+        exact: as of `compile_prefix`.
+
+    Returns:
+        What gives for each photo a tuple of features, in the order of the cuts; None where the
+        inference engine does not compute.
+    """
+    if not _engine_computes():
+        return None
+    return EnginePrefixes(backbone, cuts, _precision(exact))
+
+
 def prefix_key(
     backbone: Backbone, cut: str | None, *, pooled: bool = False, exact: bool = False
 ) -> dict[str, str | int | float]:
@@ -160,18 +204,25 @@ def _by_engine(precision: engine.Precision) -> str:
 
 def prefix_onnx(backbone: Backbone, cut: str, *, pooled: bool = False) -> bytes:
     """The layers up to a cut as an ONNX network: `image` uint8 in, `features` out."""
-    graph = Graph(f"{backbone.name} up to {cut}")
-    features = graph.network(
-        backbone, graph.photo(backbone.size, backbone.scale, backbone.offset), cut
-    )
-    _, height, width, channels = backbone.network.get_layer(cut).output.shape
-    if pooled:
-        places = graph.add("GlobalAveragePool", [features], "pooled")
-        graph.add("Flatten", [places], "features")
-        graph.output("features", ["n", channels])
-    else:
-        graph.add("Transpose", [features], "features", perm=[0, 2, 3, 1])
-        graph.output("features", ["n", height, width, channels])
+    return _onnx(backbone, {"features": (cut, pooled)})
+
+
+def _onnx(backbone: Backbone, outputs: Mapping[str, tuple[str, bool]]) -> bytes:
+    """An ONNX network from `image` to features by their names, each of a cut, pooled or not."""
+    numbers = {layer.name: number for number, layer in enumerate(backbone.network.layers)}
+    highest = max((cut for cut, _ in outputs.values()), key=numbers.__getitem__)
+    graph = Graph(f"{backbone.name} up to {highest}")
+    photo = graph.photo(backbone.size, backbone.scale, backbone.offset)
+    graph.network(backbone, photo, highest)
+    for name, (cut, pooled) in outputs.items():
+        _, height, width, channels = backbone.network.get_layer(cut).output.shape
+        if pooled:
+            places = graph.add("GlobalAveragePool", [graph.tensors[cut]], f"{name}/pooled")
+            graph.add("Flatten", [places], name)
+            graph.output(name, ["n", channels])
+        else:
+            graph.add("Transpose", [graph.tensors[cut]], name, perm=[0, 2, 3, 1])
+            graph.output(name, ["n", height, width, channels])
     return graph.to_bytes()
 
 

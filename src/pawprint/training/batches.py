@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pawprint.data.dataset import Read
 from pawprint.model import head
 from pawprint.model.prefix import Prefix
-from pawprint.training.recipe import GradientStage
+from pawprint.training.recipe import GradientStage, View
 from pawprint.training.views import Views
 
 Batch = tuple[NDArray[Any], ...]
@@ -40,7 +40,7 @@ def steps(stage: GradientStage, side: Side) -> int:
 
 def _seen(stage: GradientStage, side: Side) -> int:
     """How many photos an epoch shows, each view counted."""
-    return (1 if stage.views == "fresh" else stage.views) * len(side.reads)
+    return max(1, len(stage.cached_views)) * len(side.reads)
 
 
 def row_shapes(prefix: Prefix, classes: int) -> list[tuple[int, ...]]:
@@ -86,7 +86,7 @@ def epoch_batches(
     else:
         ends = [start + stage.batch_size for start in starts]
         batches = (
-            _stored(side, views, prefix, rows[start:end], view_of[start:end])
+            _stored(side, views, prefix, rows[start:end], view_of[start:end], stage.cached_views)
             for start, end in zip(starts, ends, strict=True)
         )
     truth = _truth(side.labels, classes)
@@ -102,13 +102,14 @@ def _stored(
     prefix: Prefix,
     rows: NDArray[np.int64],
     view_of: NDArray[np.int64],
+    cached: Sequence[View],
 ) -> NDArray[Any]:
     """Features of some photos, each from the store of its view."""
     batch = np.empty((len(rows), *prefix.shape), prefix.dtype)
     for view in np.unique(view_of):
         places = np.flatnonzero(view_of == view)
         hashes = [side.reads[rows[place]].sha256 for place in places]
-        batch[places] = views.store(prefix, int(view)).take(hashes, prefix.dtype)
+        batch[places] = views.store(prefix, cached[view]).take(hashes, prefix.dtype)
     return batch
 
 

@@ -22,8 +22,8 @@ from pawprint.model.suffix import cut_below, first_trained, set_trained
 from pawprint.progress import Advance, Progress
 from pawprint.training.batches import Handed, Side, epoch_batches, row_shapes, steps
 from pawprint.training.checkpoint import Arrays, Checkpoints, Kept, Progressed
-from pawprint.training.recipe import GradientStage, Stage
-from pawprint.training.views import Views
+from pawprint.training.recipe import MIRROR, GradientStage, Stage, View
+from pawprint.training.views import Part, Views
 
 _TAKEN = 512  # photos whose features are in memory at once when only predicting
 _TINY = 1e-7  # as Keras clips probabilities before it takes their logarithm
@@ -44,6 +44,7 @@ class Material:
         seed: of everything drawn at random.
         checkpoints: where it is kept after each epoch.
         progress: where to show how it goes.
+        mirror: whether answers are means over a photo and its mirror image.
     """
 
     network: Network
@@ -53,6 +54,12 @@ class Material:
     seed: int
     checkpoints: Checkpoints
     progress: Progress
+    mirror: bool = False
+
+    @property
+    def judged_views(self) -> tuple[View, ...]:
+        """The views of a photo that an answer is a mean over."""
+        return (0, MIRROR) if self.mirror else (0,)
 
 
 class GradientFit:
@@ -100,22 +107,23 @@ class GradientFit:
 
     def predict(self, side: str) -> NDArray[np.float64]:
         """Probabilities of one side's photos, float64, shape (n, classes)."""
-        reads = self._material.sides[side].reads
-        store = self._material.views.store(self._exact)
-        parts = []
-        for start in range(0, len(reads), _TAKEN):
-            hashes = [read.sha256 for read in reads[start : start + _TAKEN]]
-            parts.append(network.probabilities(self._model, store.take(hashes, self._exact.dtype)))
-        return np.vstack(parts)
+        hashes = [read.sha256 for read in self._material.sides[side].reads]
+        given = []
+        for view in self._material.judged_views:
+            store = self._material.views.store(self._exact, view)
+            parts = []
+            for start in range(0, len(hashes), _TAKEN):
+                taken = store.take(hashes[start : start + _TAKEN], self._exact.dtype)
+                parts.append(network.probabilities(self._model, taken))
+            given.append(np.vstack(parts))
+        return np.asarray(np.mean(given, axis=0))
 
     def _bring_features(self) -> None:
         material, views = self._material, self._material.views
         for side, photos in material.sides.items():
-            if side != TRAIN:
-                views.need(photos.reads, self._exact)
-            elif self._stage.views != "fresh":
-                for view in range(self._stage.views):
-                    views.need(photos.reads, self._prefix, view)
+            trains = side == TRAIN
+            for view in self._stage.cached_views if trains else material.judged_views:
+                views.need(photos.reads, self._prefix if trains else self._exact, view)
 
     def _expect_numbers(self) -> None:
         """Refuse a network that has diverged.
@@ -231,10 +239,22 @@ class GradientFit:
         )
 
 
+def stage_part(stage: Stage, backbone: Backbone, *, pools: bool) -> Part:
+    """What makes the features that a stage trains on.
+
+    Args:
+        stage: which layers train.
+        backbone: whose layers.
+        pools: whether the head begins with average pooling.
+    """
+    cut = cut_below(backbone, first_trained(backbone, stage.train))
+    return Part(cut, pools and cut == backbone.last)
+
+
 def stage_prefixes(
     stage: Stage, views: Views, backbone: Backbone, *, pools: bool
 ) -> tuple[Prefix, Prefix]:
-    """What makes a stage's features: of photos that train, and of those that judge.
+    """What makes a stage's features, compiled: of photos that train, and of those that judge.
 
     Args:
         stage: which layers train.
@@ -242,10 +262,9 @@ def stage_prefixes(
         backbone: whose layers.
         pools: whether the head begins with average pooling.
     """
-    cut = cut_below(backbone, first_trained(backbone, stage.train))
-    pooled = pools and cut == backbone.last
-    fast = views.prefix(backbone, cut, pooled=pooled)
-    return fast, views.prefix(backbone, cut, pooled=pooled, exact=True)
+    part = stage_part(stage, backbone, pools=pools)
+    fast = views.prefix(backbone, part.cut, pooled=part.pooled)
+    return fast, views.prefix(backbone, part.cut, pooled=part.pooled, exact=True)
 
 
 def _trained_model(stage: GradientStage, whole: Network) -> Any:

@@ -33,6 +33,9 @@ class Misfit(ValueError):
         self.faults = tuple(faults)
 
 
+View = int | Literal["mirror"]  # of a photo: 0 as it is, 1 and up augmented, or this:
+MIRROR: Literal["mirror"] = "mirror"  # with left and right exchanged
+
 _LAYERS = "^(last:[1-9][0-9]{0,5}|from:[A-Za-z0-9_.]{1,100})$"
 
 
@@ -83,10 +86,22 @@ class BackbonePart(_Part):
 
 
 class LogisticStage(_Part):
-    """Train the head by logistic regression on frozen features, its strength chosen by itself."""
+    """Train the head by logistic regression on frozen features, its strength chosen by itself.
+
+    Args:
+        train: the head.
+        fit: how.
+        views: 1: each photo as it is; `mirrored`: and its mirror image.
+    """
 
     train: Literal["head"] = "head"
     fit: Literal["logistic"] = "logistic"
+    views: Literal[1, "mirrored"] = 1
+
+    @property
+    def cached_views(self) -> tuple[View, ...]:
+        """The views that are computed once."""
+        return (0, MIRROR) if self.views == "mirrored" else (0,)
 
 
 class GradientStage(_Part):
@@ -106,8 +121,8 @@ class GradientStage(_Part):
         warm_up: epochs, or a part of one.
         reduce_factor: see `schedule`.
         reduce_patience: see `schedule`.
-        views: 1: each photo as it is; N: and N - 1 augmented copies, made once; `fresh`: augmented
-            anew every epoch.
+        views: 1: each photo as it is; `mirrored`: and its mirror image; N: and N - 1 augmented
+            copies, made once; `fresh`: augmented anew every epoch.
         label_smoothing: how much of the truth is spread over all classes.
         class_weights: weigh classes where their numbers differ much.
         patience: stop when the validation loss has not fallen for so many epochs; 0 never stops.
@@ -127,12 +142,19 @@ class GradientStage(_Part):
     warm_up: float = Field(default=0.0, ge=0)
     reduce_factor: float = Field(default=0.1, gt=0, lt=1)
     reduce_patience: int = Field(default=2, ge=1)
-    views: Annotated[int, Field(ge=1, le=64)] | Literal["fresh"] = 1
+    views: Annotated[int, Field(ge=1, le=64)] | Literal["mirrored", "fresh"] = 1
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = True
     patience: int = Field(default=0, ge=0)
     best_weights: bool = False
     batch_norm: Literal["still", "moving"] = "still"
+
+    @property
+    def cached_views(self) -> tuple[View, ...]:
+        """The views that are computed once; none where each epoch has its own."""
+        if self.views == "mirrored":
+            return (0, MIRROR)
+        return () if self.views == "fresh" else tuple(range(self.views))
 
     # Each of these looks at fields above its own, which are missing where they have faults.
 
@@ -200,11 +222,13 @@ class Recipe(_Part):
             its map: `average_pool` or `flatten`.
         augment: what may happen to a photo in an augmented view, all of it together.
         stage: what is trained, one after the other.
+        mirror: answer with the mean over a photo and its mirror image, at twice the time.
         keras_h5: also save the whole Keras model in the run's folder, under this name.
     """
 
     name: str = Field(min_length=1)
     description: str = ""
+    mirror: bool = False
     keras_h5: str = Field(default="", pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*\.h5)?$")
     data: DataPart = DataPart()
     backbone: BackbonePart = BackbonePart()
@@ -236,7 +260,7 @@ class Recipe(_Part):
                 elif not _is_linear(others.data.get("head", (AveragePool(),))):
                     needed = "a head of average_pool, and dropout at most"
                     faults.append(((number, "fit"), f'"logistic" needs {needed}'))
-            elif stage.views != 1 and others.data.get("augment") == ():
+            elif stage.views not in (1, "mirrored") and others.data.get("augment") == ():
                 faults.append(((number, "views"), "must be 1 without any [[augment]]"))
         if faults:
             raise Misfit(faults)
@@ -246,7 +270,8 @@ class Recipe(_Part):
     def augments(self) -> bool:
         """Whether some stage sees augmented photos."""
         stages = [stage for stage in self.stage if isinstance(stage, GradientStage)]
-        return bool(self.augment) and any(stage.views != 1 for stage in stages)
+        drawn = any(stage.views not in (1, "mirrored") for stage in stages)
+        return bool(self.augment) and drawn
 
     @property
     def linear_head(self) -> bool:

@@ -23,14 +23,14 @@ from pawprint.evaluation.metrics import Figures
 from pawprint.model import backbones, network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
-from pawprint.model.head_layers import AveragePool
-from pawprint.model.prefix import NoPrefix, Prefix
+from pawprint.model.prefix import NoPrefix
 from pawprint.progress import SILENT, Progress
 from pawprint.training import checkpoint, recipe_files, stages
 from pawprint.training.batches import Side
 from pawprint.training.checkpoint import Checkpoints
-from pawprint.training.gradient import Material, stage_prefixes
-from pawprint.training.recipe import GradientStage, Recipe
+from pawprint.training.gradient import Material
+from pawprint.training.needs import Wanted, first_parts
+from pawprint.training.recipe import Recipe
 from pawprint.training.tensorboard import Board, load_writer
 from pawprint.training.views import Views
 from pawprint.training.writing import Clock, Finished, write_run
@@ -153,6 +153,7 @@ def train(
             seed=chosen.data.seed,
             checkpoints=checkpoints,
             progress=progress,
+            mirror=chosen.mirror,
         )
         before = tuple(kept.progressed.history) if kept else ()
         board = Board(checkpoints.folder if tensorboard else None, before)
@@ -220,7 +221,7 @@ def _look(
     with clock.part("reading"):
         reads, faults = datasets.read_all(source, progress=progress)
     with clock.part("features"):
-        prefixes = _first_prefixes(recipe, views, backbone)
+        wanted = first_parts(recipe, backbone)
         while True:
             if strict and faults:
                 raise SourceError(
@@ -234,7 +235,7 @@ def _look(
                 test=recipe.data.test,
                 seed=recipe.data.seed,
             )
-            sizes, undecoded = _embed(sided, views, prefixes)
+            sizes, undecoded = _embed(sided, views, backbone, wanted)
             if not undecoded:
                 break
             # Split again without them, so that proportions hold for photos that can be read.
@@ -252,24 +253,20 @@ def _look(
     return dataset, sides
 
 
-def _first_prefixes(recipe: Recipe, views: Views, backbone: Backbone) -> dict[str, Prefix]:
-    """By side, what the first stage needs of the plain photos; perhaps only that they decode."""
-    stage = recipe.stage[0]
-    pools = isinstance(recipe.head[0], AveragePool)
-    fast, exact = stage_prefixes(stage, views, backbone, pools=pools)
-    if isinstance(stage, GradientStage) and stage.views == "fresh":
-        fast = NoPrefix()
-    return {TRAIN: fast, VALIDATION: exact, TEST: exact}
-
-
 def _embed(
-    reads: list[Read], views: Views, prefixes: dict[str, Prefix]
+    reads: list[Read], views: Views, backbone: Backbone, wanted: dict[str, Wanted]
 ) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
     """Bring every store up to date; the photos' sizes, and those that cannot be decoded."""
     sizes: dict[str, tuple[int, int]] = {}
     faults: list[Fault] = []
-    for side, prefix in prefixes.items():
-        found, undecoded = views.bring([r for r in reads if r.photo.split == side], prefix)
-        sizes |= found
-        faults += undecoded
+    for side in (TRAIN, VALIDATION, TEST):
+        on_side = [read for read in reads if read.photo.split == side]
+        for view, parts in wanted[side if side == TRAIN else VALIDATION].items():
+            if parts:
+                found, undecoded = views.bring_parts(on_side, backbone, parts, view)
+            else:  # see only if they decode
+                found, undecoded = views.bring(on_side, NoPrefix(), view)
+            if view == 0:
+                sizes |= found
+                faults += undecoded
     return sizes, faults

@@ -86,18 +86,22 @@ def _fit_logistic(
 ) -> tuple[Callable[[str], NDArray[np.float64]], list[dict[str, Any]]]:
     fast, exact = stage_prefixes(stage, material.views, material.network.backbone, pools=True)
     for side, photos in material.sides.items():
-        material.views.need(photos.reads, fast if side == TRAIN else exact)
+        trains = side == TRAIN
+        for view in stage.cached_views if trains else material.judged_views:
+            material.views.need(photos.reads, fast if trains else exact, view)
     photos = material.sides[TRAIN]
     order = head.spread(photos.labels, material.seed)
     hashes = [photos.reads[row].sha256 for row in order]
     with material.progress.step("Fitting the head", None):
-        features = material.views.store(fast).take(hashes)
-        fitted = head.fit(features, photos.labels[order], seed=material.seed)
+        seen = [material.views.store(fast, view).take(hashes) for view in stage.cached_views]
+        fitted = head.fit(np.stack(seen, axis=1), photos.labels[order], seed=material.seed)
     material.network.set_top(fitted)
 
     def predict(side: str) -> NDArray[np.float64]:
         asked = [read.sha256 for read in material.sides[side].reads]
-        return fitted.probabilities(material.views.store(exact).take(asked))
+        stores = [material.views.store(exact, view) for view in material.judged_views]
+        given = [fitted.probabilities(store.take(asked)) for store in stores]
+        return np.asarray(np.mean(given, axis=0))
 
     return predict, list(fitted.choice)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,36 @@ from numpy.typing import NDArray
 
 from pawprint.data import augment
 from pawprint.data.dataset import Fault, Read
-from pawprint.data.images import Pixels
+from pawprint.data.images import Pixels, mirrored
 from pawprint.data.sources import Source
 from pawprint.model import features
 from pawprint.model.backbones import Backbone
-from pawprint.model.feature_store import FeatureStore
-from pawprint.model.prefix import Prefix, compile_prefix, prefix_key
+from pawprint.model.feature_store import FeatureStore, Stores
+from pawprint.model.prefix import Prefix, compile_prefix, compile_together, prefix_key
 from pawprint.progress import Progress
-from pawprint.training.recipe import Recipe
+from pawprint.training.recipe import MIRROR, Recipe, View
+
+
+@dataclass(frozen=True)
+class Part:
+    """A prefix as a recipe needs it, whether compiled or not.
+
+    Args:
+        cut: the last frozen layer; None for the pixels themselves.
+        pooled: averaged over all places.
+        exact: as the bundle will compute it, in float32.
+    """
+
+    cut: str | None
+    pooled: bool
+    exact: bool = False
 
 
 class Views:
     """Features of a source's photos, through any prefix.
 
-    View 0 is the photo as it is; view 1 and up are augmented, each in its own way, always the same.
+    View 0 is the photo as it is, `mirror` its mirror image; view 1 and up are augmented, each in
+    its own way, always the same.
     """
 
     def __init__(
@@ -45,10 +62,12 @@ class Views:
             self._prefixes[name] = compile_prefix(backbone, cut, pooled=pooled, exact=exact)
         return self._prefixes[name]
 
-    def store(self, prefix: Prefix, view: int = 0) -> FeatureStore:
+    def store(self, prefix: Prefix, view: View = 0) -> FeatureStore:
         """Where a view's features lie; opened once."""
         key = features.key_of(prefix, self._preprocessing)
-        if view:
+        if view == MIRROR:
+            key |= {"view": view}
+        elif view:
             drawn = [one.model_dump() for one in self._augment]
             key |= {"view": view, "seed": self._seed, "augment": drawn, "by": augment.VERSION}
         name = repr(sorted(key.items()))
@@ -59,20 +78,47 @@ class Views:
         return self._stores[name]
 
     def bring(
-        self, reads: Sequence[Read], prefix: Prefix, view: int = 0
+        self, reads: Sequence[Read], prefix: Prefix, view: View = 0
     ) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
         """Bring a view's store up to date with some photos; see `features.embed`."""
+        return self._embed(reads, prefix, self.store(prefix, view), view)
+
+    def bring_parts(
+        self, reads: Sequence[Read], backbone: Backbone, parts: Sequence[Part], view: View = 0
+    ) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
+        """As `bring` for several prefixes, which share one pass over the photos where they can."""
+        prefixes = [
+            self.prefix(backbone, part.cut, pooled=part.pooled, exact=part.exact) for part in parts
+        ]
+        stores = [self.store(prefix, view) for prefix in prefixes]
+        lacking = [n for n, s in enumerate(stores) if any(r.sha256 not in s for r in reads)]
+        cuts = [(part.cut, part.pooled) for part in (parts[n] for n in lacking) if part.cut]
+        if len(lacking) > 1 and len(cuts) == len(lacking):
+            together = compile_together(backbone, cuts, exact=parts[lacking[0]].exact)
+            if together is not None:
+                return self._embed(reads, together, Stores([stores[n] for n in lacking]), view)
+        found: dict[str, tuple[int, int]] = {}
+        faults: dict[str, Fault] = {}
+        for prefix in prefixes:
+            sizes, wrong = self.bring(reads, prefix, view)
+            found |= sizes
+            faults |= {fault.path: fault for fault in wrong}
+        return found, list(faults.values())
+
+    def _embed(
+        self, reads: Sequence[Read], prefix: Prefix, store: FeatureStore | Stores, view: View
+    ) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
         return features.embed(
             self._source,
             reads,
             prefix,
             self._preprocessing,
-            self.store(prefix, view),
+            store,
             change=(lambda pixels, sha256: self._changed(pixels, sha256, view)) if view else None,
             progress=self._progress,
         )
 
-    def need(self, reads: Sequence[Read], prefix: Prefix, view: int = 0) -> None:
+    def need(self, reads: Sequence[Read], prefix: Prefix, view: View = 0) -> None:
         """As `bring`, for photos that could be read before.
 
         Raises:
@@ -98,11 +144,13 @@ class Views:
         """A photo as the network sees it, unchanged."""
         return self._preprocessing.from_bytes(self._source.read(read.photo), read.photo.path)
 
-    def augmented(self, read: Read, view: int) -> Pixels:
+    def augmented(self, read: Read, view: View) -> Pixels:
         """A photo as a view has it."""
         return self._changed(self.pixels(read), read.sha256, view)
 
-    def _changed(self, pixels: Pixels, sha256: str, *moment: int) -> Pixels:
+    def _changed(self, pixels: Pixels, sha256: str, *moment: View) -> Pixels:
+        if moment == (MIRROR,):
+            return mirrored(pixels)
         # What is drawn follows from photo and moment alone, not from which thread came first.
-        random = np.random.default_rng([self._seed, *moment, int(sha256[:16], 16)])
+        random = np.random.default_rng([self._seed, *map(int, moment), int(sha256[:16], 16)])
         return augment.augment(pixels, self._augment, random)

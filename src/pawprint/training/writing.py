@@ -122,9 +122,7 @@ def write_run(
             card = _card(recipe, dataset, trained.backbone.digest, validation.figures)
             model = network.whole_model(trained)
             bundle.write(partial / "model", card, network.to_onnx(trained, dataset.classes), model)
-            checked = _try_bundle(
-                partial / "model", model, source, recipe.data.preprocessing, dataset, validation
-            )
+            checked = _try_bundle(partial / "model", model, source, recipe, dataset, validation)
             if recipe.keras_h5:
                 save_h5(model, partial / recipe.keras_h5)
         with clock.part("plots"):
@@ -168,6 +166,7 @@ def _card(recipe: Recipe, dataset: Dataset, weights: str, found: Figures) -> bun
     return bundle.Card(
         classes=dataset.classes,
         preprocessing=recipe.data.preprocessing,
+        mirror=recipe.mirror,
         metrics={
             "validation_photos": found.count,
             "accuracy": found.accuracy,
@@ -189,16 +188,23 @@ def _try_bundle(
     folder: Path,
     model: Any,
     source: Source,
-    preprocessing: Preprocessing,
+    recipe: Recipe,
     dataset: Dataset,
     judged: Judged,
 ) -> dict[str, Any]:
     """Compare the bundle's answers with Keras' and with what was measured."""
     step = max(1, len(judged.rows) // _TRIED_IN_ENGINE)
     places, pixels = _pixels(
-        source, preprocessing, dataset, judged, range(0, len(judged.rows), step)[:_TRIED_IN_ENGINE]
+        source,
+        recipe.data.preprocessing,
+        dataset,
+        judged,
+        range(0, len(judged.rows), step)[:_TRIED_IN_ENGINE],
     )
-    by_keras = network.probabilities(model, np.stack(pixels[:_TRIED_IN_KERAS]))
+    seen = np.stack(pixels[:_TRIED_IN_KERAS])
+    by_keras = network.probabilities(model, seen)
+    if recipe.mirror:
+        by_keras = (by_keras + network.probabilities(model, seen[:, :, ::-1])) / 2
     if engine.available():
         answers = _answers(folder, pixels)
     else:  # Keras computed the features as well, and nothing here can run the ONNX network
