@@ -131,8 +131,8 @@ def _summary(run: Run) -> str:
 
 
 def _stages(run: Run) -> list[str]:
-    """A line for each stage that had epochs: where it ended, and how long it took."""
-    lines = []
+    """Where each stage that had epochs ended and how long it took; whether a later one stands."""
+    lines, outcomes = [], {found.stage: found for found in run.outcomes}
     for stage in sorted({row["stage"] for row in run.history}):
         rows = [row for row in run.history if row["stage"] == stage]
         kept, seconds = rows[-1], sum(row["seconds"] for row in rows)
@@ -144,6 +144,8 @@ def _stages(run: Run) -> list[str]:
             f"{kept['val_accuracy']:.2%} right, loss {kept['val_loss']:.4f}; training loss "
             f"{kept['loss']:.4f}"
         )
+        if found := outcomes.get(int(stage)):
+            lines.append(f"{f'stage {stage}':<12} {found.in_words()}")
     return lines
 
 

@@ -23,6 +23,7 @@ from pawprint.progress import Advance, Progress
 from pawprint.training.batches import Handed, Side, epoch_batches, row_shapes, steps
 from pawprint.training.checkpoint import Arrays, Checkpoints, Kept, Progressed
 from pawprint.training.recipe import GradientStage, Stage
+from pawprint.training.rollback import Standing
 from pawprint.training.views import Views
 
 _TAKEN = 512  # photos whose features are in memory at once when only predicting
@@ -30,6 +31,10 @@ _TINY = 1e-7  # as Keras clips probabilities before it takes their logarithm
 _FALL = 1e-4  # what the loss must fall by to leave a plateau, as in Keras' ReduceLROnPlateau
 
 Reporter = Callable[[dict[str, float]], None]
+
+
+class Diverged(RecipeError):
+    """The network has become numbers no more."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,18 @@ class GradientFit:
         stage: what trains, and how.
         material: on what.
         so_far: how far the training has come; it is kept up to date.
+        before: what stood before the stage, to be kept with each epoch.
     """
 
-    def __init__(self, stage: GradientStage, material: Material, so_far: Progressed) -> None:
+    def __init__(
+        self,
+        stage: GradientStage,
+        material: Material,
+        so_far: Progressed,
+        before: Standing | None = None,
+    ) -> None:
         self._stage, self._material, self._so_far = stage, material, so_far
+        self._before = before
         self._model = _trained_model(stage, material.network)
         self._prefix, self._exact = stage_prefixes(
             stage, material.views, material.network.backbone, pools=material.network.pools
@@ -79,7 +92,11 @@ class GradientFit:
         self._warm_up = 0.0  # seconds that the epoch spent before its first batch was done
 
     def run(self, kept: Kept | None, report: Reporter) -> None:
-        """Train, from the checkpoint's epoch on where there is one; report each epoch's row."""
+        """Train, from the checkpoint's epoch on where there is one; report each epoch's row.
+
+        Raises:
+            Diverged: not every weight and every answer is a number.
+        """
         self._bring_features()
         so_far, stage = self._so_far, self._stage
         if kept is not None and kept.progressed.epoch:
@@ -99,8 +116,9 @@ class GradientFit:
         self._expect_numbers()
 
     def predict(self, side: str) -> NDArray[np.float64]:
-        """Probabilities of one side's photos, float64, shape (n, classes)."""
+        """Probabilities of one side's photos by the network as it is, float64, (n, classes)."""
         reads = self._material.sides[side].reads
+        self._material.views.need(reads, self._exact)
         store = self._material.views.store(self._exact)
         parts = []
         for start in range(0, len(reads), _TAKEN):
@@ -118,15 +136,11 @@ class GradientFit:
                     views.need(photos.reads, self._prefix, view)
 
     def _expect_numbers(self) -> None:
-        """Refuse a network that has diverged.
-
-        Raises:
-            RecipeError: not every weight and every answer is a number.
-        """
-        so_far, weights = self._so_far, _values(self._material.network.variables)
+        """Refuse a network that has diverged."""
+        so_far, weights = self._so_far, values_of(self._material.network.variables)
         loss = so_far.best_loss if self._best else so_far.history[-1]["val_loss"]
         if not math.isfinite(loss) or not all(np.isfinite(values).all() for values in weights):
-            raise RecipeError(
+            raise Diverged(
                 f"stage {so_far.stage} diverged in epoch {so_far.epoch}: its weights are no "
                 f"numbers any more, and nothing was written. Lower stage.{so_far.stage}.rate, now "
                 f"{self._stage.rate:g}, as to a tenth"
@@ -198,7 +212,7 @@ class GradientFit:
         if row["val_loss"] < so_far.best_loss:
             so_far.best_loss, so_far.best_epoch = row["val_loss"], epoch
             if stage.best_weights:
-                self._best = _values(self._material.network.variables)
+                self._best = values_of(self._material.network.variables)
         if stage.schedule == "plateau":
             if row["val_loss"] < so_far.plateau - _FALL:
                 so_far.plateau, so_far.plateau_since = row["val_loss"], epoch
@@ -224,9 +238,10 @@ class GradientFit:
         self._material.checkpoints.save(
             Kept(
                 replace(self._so_far),
-                _values(self._material.network.variables),
-                _values(self._model.optimizer.variables),
+                values_of(self._material.network.variables),
+                values_of(self._model.optimizer.variables),
                 self._best,
+                *((self._before.network, [self._before.given]) if self._before else ()),
             )
         )
 
@@ -286,7 +301,8 @@ def _losses(stage: GradientStage, classes: int) -> tuple[Any, Any]:
     return loss, getattr(keras.metrics, kind)(name="entropy")
 
 
-def _values(variables: Sequence[Any]) -> Arrays:
+def values_of(variables: Sequence[Any]) -> Arrays:
+    """The values that variables have now."""
     return [np.array(variable) for variable in variables]
 
 

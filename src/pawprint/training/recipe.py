@@ -112,6 +112,9 @@ class GradientStage(_Part):
         class_weights: weigh classes where their numbers differ much.
         patience: stop when the validation loss has not fallen for so many epochs; 0 never stops.
         best_weights: go back to the epoch with the lowest validation loss at the end.
+        roll_back: undo the stage where the network is not better than before it: no more
+            validation photos are right or, where as many are, the log loss is not lower. The first
+            stage always stays.
         batch_norm: `still` keeps the backbone's batch normalisation at the statistics it came
             with; `moving` lets it follow the photos, for training from nothing.
     """
@@ -132,6 +135,7 @@ class GradientStage(_Part):
     class_weights: bool = True
     patience: int = Field(default=0, ge=0)
     best_weights: bool = False
+    roll_back: bool = True
     batch_norm: Literal["still", "moving"] = "still"
 
     # Each of these looks at fields above its own, which are missing where they have faults.

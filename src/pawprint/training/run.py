@@ -31,6 +31,7 @@ from pawprint.training.batches import Side
 from pawprint.training.checkpoint import Checkpoints
 from pawprint.training.gradient import Material, stage_prefixes
 from pawprint.training.recipe import GradientStage, Recipe
+from pawprint.training.rollback import Outcome
 from pawprint.training.tensorboard import Board, load_writer
 from pawprint.training.views import Views
 from pawprint.training.writing import Clock, Finished, write_run
@@ -48,6 +49,8 @@ class Run:
         faults: files that were left out, each with its reason.
         history: a row an epoch: stage, epoch, loss, accuracy, val_loss, val_accuracy, rate,
             seconds.
+        outcomes: what became of each stage after the first: how it compares with what stood
+            before it, and whether it was undone.
     """
 
     path: Path
@@ -56,6 +59,7 @@ class Run:
     record: dict[str, Any]
     faults: tuple[Fault, ...]
     history: list[dict[str, float]]
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def model(self) -> Path:
@@ -169,7 +173,8 @@ def train(
             record = write_run(folder, opened, chosen, dataset, finished, clock)
         checkpoints.remove()
     test = judged[TEST].figures if TEST in judged else None
-    return Run(folder, judged[VALIDATION].figures, test, record, dataset.faults, fitted.history)
+    found, history = judged[VALIDATION].figures, fitted.history
+    return Run(folder, found, test, record, dataset.faults, history, fitted.outcomes)
 
 
 def _changes(

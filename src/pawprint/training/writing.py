@@ -142,6 +142,7 @@ def write_run(
             {
                 **metrics,
                 "head": fitted.choice,
+                "stages": [found.to_dict() for found in fitted.outcomes],
                 "history": [_finite(row) for row in fitted.history],
             },
         )
@@ -155,8 +156,11 @@ def write_run(
             "created": card.created,
             "versions": card.versions,
             "bundle": checked,
-            "notes": overfitting(fitted.history, fitted.restored, len(validation.rows)),
+            "notes": overfitting(
+                fitted.history, fitted.restored, len(validation.rows), fitted.undone
+            ),
             "restored": list(fitted.restored),
+            "undone": list(fitted.undone),
             "resumed_after_epochs": finished.resumed,
             "seconds": clock.seconds,
         }
@@ -266,7 +270,7 @@ def _plot(folder: Path, fitted: Fitted, judged: Judged, classes: Sequence[str]) 
     if fitted.choice:
         plots.save(plots.strength_curve(fitted.choice), folder, "head_strength")
     if fitted.history:
-        plots.save(plots.training_curves(fitted.history), folder, "training_curves")
+        plots.save(plots.training_curves(fitted.history, fitted.undone), folder, "training_curves")
 
 
 def _plot_photos(
