@@ -47,7 +47,7 @@ class Material:
         sides: the photos, by side.
         classes: how many.
         seed: of everything drawn at random.
-        checkpoints: where it is kept after each epoch.
+        checkpoints: where it is kept after each epoch; None keeps nothing.
         progress: where to show how it goes.
     """
 
@@ -56,7 +56,7 @@ class Material:
     sides: dict[str, Side]
     classes: int
     seed: int
-    checkpoints: Checkpoints
+    checkpoints: Checkpoints | None
     progress: Progress
 
 
@@ -138,7 +138,7 @@ class GradientFit:
     def _expect_numbers(self) -> None:
         """Refuse a network that has diverged."""
         so_far, weights = self._so_far, values_of(self._material.network.variables)
-        loss = so_far.best_loss if self._best else so_far.history[-1]["val_loss"]
+        loss = so_far.best_loss if self._best else _judging_loss(so_far.history[-1])
         if not math.isfinite(loss) or not all(np.isfinite(values).all() for values in weights):
             raise Diverged(
                 f"stage {so_far.stage} diverged in epoch {so_far.epoch}: its weights are no "
@@ -155,16 +155,12 @@ class GradientFit:
         what = f"Stage {so_far.stage}, epoch {epoch} of {stage.epochs}"
         with self._material.progress.step(what, self._steps) as advance:
             loss, accuracy = self._train_epoch(epoch, advance)
-        held = self._material.sides[VALIDATION]
-        given = self.predict(VALIDATION)
-        own = np.clip(given[np.arange(len(held.labels)), held.labels], _TINY, 1 - _TINY)
         row = {
             "stage": so_far.stage,
             "epoch": epoch,
             "loss": loss,
             "accuracy": accuracy,
-            "val_loss": float(-np.log(own).mean()),
-            "val_accuracy": float((given.argmax(axis=1) == held.labels).mean()),
+            **self._validate(),
             "rate": float(np.asarray(self._model.optimizer.learning_rate)),
             "seconds": round(time.perf_counter() - start, 3),
         }
@@ -172,6 +168,15 @@ class GradientFit:
         so_far.history.append(row)
         self._decide(row)
         return row
+
+    def _validate(self) -> dict[str, float]:
+        """Loss and accuracy on the validation photos, where there are some."""
+        if VALIDATION not in self._material.sides:
+            return {}
+        labels, given = self._material.sides[VALIDATION].labels, self.predict(VALIDATION)
+        own = np.clip(given[np.arange(len(labels)), labels], _TINY, 1 - _TINY)
+        right = float((given.argmax(axis=1) == labels).mean())
+        return {"val_loss": float(-np.log(own).mean()), "val_accuracy": right}
 
     def _train_epoch(self, epoch: int, advance: Advance) -> tuple[float, float]:
         """One pass over the photos; the mean loss, without penalties, and the accuracy."""
@@ -209,6 +214,9 @@ class GradientFit:
     def _decide(self, row: dict[str, float]) -> None:
         """Best weights, a lower rate, an early end: all by the validation loss."""
         so_far, stage, epoch = self._so_far, self._stage, int(row["epoch"])
+        if "val_loss" not in row:  # a recipe with folds has no stage that would ask for it
+            so_far.stopped = not math.isfinite(row["loss"])
+            return
         if row["val_loss"] < so_far.best_loss:
             so_far.best_loss, so_far.best_epoch = row["val_loss"], epoch
             if stage.best_weights:
@@ -227,14 +235,18 @@ class GradientFit:
         # Only the first epoch traces the model, before its first batch.
         left = (stage.epochs - so_far.epoch) * (row["seconds"] - self._warm_up)
         end = "stopped early" if so_far.stopped else f"{_clock(left)} left in this stage"
+        judged = ""
+        if "val_loss" in row:
+            judged = f"validation loss {row['val_loss']:.4f}, {row['val_accuracy']:.2%} right; "
         self._material.progress.log(
             f"stage {so_far.stage}, epoch {so_far.epoch} of {stage.epochs}: "
-            f"loss {row['loss']:.4f}, {row['accuracy']:.2%} right; "
-            f"validation loss {row['val_loss']:.4f}, {row['val_accuracy']:.2%} right; "
+            f"loss {row['loss']:.4f}, {row['accuracy']:.2%} right; {judged}"
             f"{_clock(row['seconds'])}" + (f", {end}" if so_far.epoch < stage.epochs else "")
         )
 
     def _keep(self) -> None:
+        if self._material.checkpoints is None:
+            return
         self._material.checkpoints.save(
             Kept(
                 replace(self._so_far),
@@ -291,6 +303,11 @@ def _optimizer(stage: GradientStage, steps: int) -> Any:
         return optimizers.AdamW(rate, weight_decay=stage.weight_decay)
     kinds = {"adam": optimizers.Adam, "rmsprop": optimizers.RMSprop, "sgd": optimizers.SGD}
     return kinds[stage.optimizer](rate)
+
+
+def _judging_loss(row: dict[str, float]) -> float:
+    """An epoch's validation loss; without validation photos that of training."""
+    return row.get("val_loss", row["loss"])
 
 
 def _losses(stage: GradientStage, classes: int) -> tuple[Any, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ def fit(
     material: Material,
     kept: Kept | None = None,
     *,
+    without: Collection[int] = (),
     report: Reporter = lambda row: None,
 ) -> Fitted:
     """Train stage after stage, and undo those after which the network is not better.
@@ -69,28 +70,30 @@ def fit(
         stages: what trains, and how.
         material: the network, whose weights change, and the photos.
         kept: the checkpoint to go on from.
+        without: numbers of stages to pass over.
         report: is given the row of each finished epoch.
 
     Returns:
-        What came out.
+        What came out. Without validation photos nothing is compared or undone.
 
     Raises:
         Diverged: the first stage did, or one that is not to be undone.
     """
     so_far = kept.progressed if kept else Progressed()
     variables, begin = material.network.variables, so_far.stage
+    judges = VALIDATION in material.sides
     if kept:
         assign(variables, kept.network)
     predict: Predict | None = None
     for number, stage in enumerate(stages, 1):
-        if number < begin:
+        if number < begin or number in without:
             continue
         resumed = kept if number == begin else None
         if resumed:
             before = Standing(resumed.before, resumed.given[0]) if resumed.given else None
         else:
             so_far = so_far.begin(number)
-            before = _standing(stage, material, predict) if predict else None
+            before = _standing(stage, material, predict) if predict and judges else None
         trained = _unless_diverged(stage, material, so_far, before, resumed, report)
         if before is not None and _ended(stage, material, so_far, before, trained).undone:
             assign(variables, before.network)
@@ -159,7 +162,7 @@ def predictor(stage: Stage, material: Material) -> Predict:
 
 def _standing(stage: Stage, material: Material, predict: Predict) -> Standing:
     """What stands before a stage, its weights only where they may be gone back to."""
-    weights = values_of(material.network.variables) if _rolls_back(stage) else ()
+    weights = values_of(material.network.variables) if rolls_back(stage) else ()
     return Standing(weights, predict(VALIDATION))
 
 
@@ -175,7 +178,7 @@ def _unless_diverged(
     try:
         return fit_stage(stage, material, so_far, before=before, kept=kept, report=report)
     except Diverged:
-        if before is None or not _rolls_back(stage):
+        if before is None or not rolls_back(stage):
             raise
         return None
 
@@ -185,13 +188,14 @@ def _ended(
 ) -> Outcome:
     """Compare a stage with what stood before it, and tell and note what becomes of it."""
     labels, given = material.sides[VALIDATION].labels, after and after(VALIDATION)
-    found = outcome(so_far.stage, labels, before.given, given, roll_back=_rolls_back(stage))
+    found = outcome(so_far.stage, labels, before.given, given, roll_back=rolls_back(stage))
     so_far.outcomes.append(found.to_dict())
     material.progress.log(f"stage {found.stage} {found.in_words()}")
     return found
 
 
-def _rolls_back(stage: Stage) -> bool:
+def rolls_back(stage: Stage) -> bool:
+    """Whether a stage after the first may be undone."""
     return isinstance(stage, GradientStage) and stage.roll_back
 
 
@@ -223,19 +227,27 @@ def _fit_logistic(stage: LogisticStage, material: Material) -> list[dict[str, An
 
 @dataclass(frozen=True)
 class Judged:
-    """How the trained network does on one side of the dataset.
+    """How the trained network does on one side of the dataset, or others do in its place.
 
     Args:
         rows: the numbers of the photos, n of them.
         truth: int, shape (n,), their classes.
         probabilities: float64, shape (n, classes).
         figures: what follows from these.
+        fold_of: int, shape (n,), from 0: the fold that each photo was held out in, where it was
+            judged by a network that was trained on the others.
     """
 
     rows: list[int]
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     figures: Figures
+    fold_of: NDArray[np.int64] | None = None
+
+    @property
+    def folds(self) -> int:
+        """How many folds there were; 0 where the network itself was judged."""
+        return 0 if self.fold_of is None else int(self.fold_of.max()) + 1
 
 
 def judge(dataset: Dataset, side: str, photos: Side, fitted: Fitted) -> Judged:

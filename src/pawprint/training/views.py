@@ -35,11 +35,13 @@ class Views:
         self._augment, self._seed = recipe.augment, recipe.data.seed
         self._stores: dict[str, FeatureStore] = {}
         self._prefixes: dict[str, Prefix] = {}
+        self.exact_only = False  # where the same photos train and judge
 
     def prefix(
         self, backbone: Backbone, cut: str | None, *, pooled: bool, exact: bool = False
     ) -> Prefix:
         """A compiled prefix, see `compile_prefix`; compiled once as long as its weights stay."""
+        exact = exact or self.exact_only
         name = repr(prefix_key(backbone, cut, pooled=pooled, exact=exact))
         if name not in self._prefixes:
             self._prefixes[name] = compile_prefix(backbone, cut, pooled=pooled, exact=exact)
