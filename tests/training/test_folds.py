@@ -72,7 +72,7 @@ def material(backbone: Any, look: Any, listener: Any) -> Callable[..., Material]
 def fold_of(made: Material) -> NDArray[np.int64]:
     side = made.sides[TRAIN]
     names = [str(label) for label in side.labels]
-    return np.array(assign_folds(names, [read.sha256 for read in side.reads], folds=4))
+    return np.array(assign_folds(names, [read.sha256 for read in side.reads], folds=3))
 
 
 def all_train(look: Any) -> Dataset:
@@ -136,7 +136,7 @@ def test_a_stage_that_does_not_help_is_undone_in_all_folds(
     assert np.array_equal(found.judged.probabilities, first.judged.probabilities)
     assert np.array_equal(found.fitted.predict(TRAIN), first.fitted.predict(TRAIN))
     assert {row["stage"] for row in found.fitted.history} == {1}
-    assert any(line.startswith("fold 4 of 4, stage 2, epoch 2 of 2") for line in listener.lines)
+    assert any(line.startswith("fold 3 of 3, stage 2, epoch 2 of 2") for line in listener.lines)
 
 
 def test_a_stage_that_helps_or_may_not_be_undone_is_in_the_model(

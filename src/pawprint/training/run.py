@@ -29,10 +29,11 @@ from pawprint.model.prefix import NoPrefix, Prefix
 from pawprint.progress import SILENT, Progress
 from pawprint.training import checkpoint, folds, recipe_files, stages
 from pawprint.training.batches import Side
-from pawprint.training.checkpoint import Checkpoints
-from pawprint.training.gradient import Material, stage_prefixes
+from pawprint.training.checkpoint import Checkpoints, Kept
+from pawprint.training.gradient import Material, Reporter, stage_prefixes
 from pawprint.training.recipe import GradientStage, Recipe
 from pawprint.training.rollback import Outcome
+from pawprint.training.stages import Fitted, Judged
 from pawprint.training.tensorboard import Board, load_writer
 from pawprint.training.views import Views
 from pawprint.training.writing import Clock, Finished, write_run
@@ -149,7 +150,7 @@ def train(
             load_keras().utils.set_random_seed(chosen.data.seed)
             backbone = _backbone(chosen, offline)
         looked = _look(opened, chosen, views, backbone, strict, progress, clock)
-        dataset, fold_of = looked.dataset, looked.fold_of
+        dataset = looked.dataset
         checkpoints = Checkpoints(folder, chosen, backbone.digest, dataset)
         kept = checkpoints.begin(resume, progress)
         material = Material(
@@ -159,28 +160,21 @@ def train(
             classes=len(dataset.classes),
             seed=chosen.data.seed,
             # Few photos are soon trained on again.
-            checkpoints=checkpoints if fold_of is None else None,
+            checkpoints=checkpoints if looked.fold_of is None else None,
             progress=progress,
         )
         before = tuple(kept.progressed.history) if kept else ()
         board = Board(checkpoints.folder if tensorboard else None, before)
         with board, clock.part("training"):
-            folded = None
-            if fold_of is None:
-                fitted = stages.fit(chosen.stage, material, kept, report=board.log)
-            else:
-                folded = folds.fit(chosen.stage, material, dataset, fold_of, report=board.log)
-                fitted = folded.fitted
+            fitted, in_folds = _fit(chosen, material, looked, kept, board.log)
         with clock.part("evaluation"):
+            judging = [side for side in looked.sides if side != TRAIN or in_folds]
             judged = {
-                side: stages.judge(dataset, side, photos, fitted)
-                for side, photos in looked.sides.items()
-                if side != TRAIN or folded
+                side: stages.judge(dataset, side, looked.sides[side], fitted) for side in judging
             }
             # The bundle is held against its own network, not against those of the folds.
-            tried = judged.pop(TRAIN) if folded else judged[VALIDATION]
-            if folded:
-                judged = {VALIDATION: folded.judged, **judged}
+            tried = judged.pop(TRAIN) if in_folds else judged[VALIDATION]
+            judged = {VALIDATION: in_folds or tried, **judged}
         with progress.step("Writing the run", None):
             finished = Finished(material, fitted, judged, tried, board.folder, len(before))
             record = write_run(folder, opened, chosen, dataset, finished, clock)
@@ -197,6 +191,16 @@ class _Looked:
     dataset: Dataset
     sides: dict[str, Side]
     fold_of: NDArray[np.int64] | None
+
+
+def _fit(
+    recipe: Recipe, material: Material, looked: _Looked, kept: Kept | None, report: Reporter
+) -> tuple[Fitted, Judged | None]:
+    """Train; where there are folds, also how the networks of these did."""
+    if looked.fold_of is None:
+        return stages.fit(recipe.stage, material, kept, report=report), None
+    made = folds.fit(recipe.stage, material, looked.dataset, looked.fold_of, report=report)
+    return made.fitted, made.judged
 
 
 def _changes(
