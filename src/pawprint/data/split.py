@@ -58,7 +58,7 @@ def assign_folds(
     """Give every photo a fold, so that each class is spread evenly over them.
 
     >>> assign_folds(["cat"] * 3 + ["dog"] * 3, ["a", "b", "b", "c", "d", "e"], folds=2)
-    [1, 0, 0, 0, 1, 1]
+    [0, 1, 1, 1, 0, 0]
 
     Args:
         labels: the class of each photo.
