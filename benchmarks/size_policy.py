@@ -97,7 +97,12 @@ def _pets_as_the_archive_names_them(place: Path, count: int | None) -> Path:
 def _recipe(place: Path, policy: str) -> Path:
     from pawprint.training import recipe_files
 
-    changes = {"name": f"quick, {policy}", "data.policy": policy, "data.validation": HELD_OUT}
+    changes = {
+        "name": f"quick, {policy}",
+        "data.policy": policy,
+        "data.validation": HELD_OUT,
+        "data.folds": 0,
+    }
     path = place / f"{policy}.toml"
     path.write_text(recipe_files.to_toml(recipe_files.load("quick", changes)), "utf-8")
     return path

@@ -19,6 +19,7 @@ SMALL = [
     *("--recipe", "two-stage", "--tensorboard"),
     *("--set", "data.size=32", "--set", "backbone.alpha=0.35", "--set", "backbone.weights=random"),
     *("--set", "stage.1.epochs=60", "--set", "stage.2.epochs=1", "--set", "stage.2.train=last:3"),
+    *("--set", "stage.2.optimizer=sgd", "--set", "stage.2.rate=1e-9"),  # no photo changes its label
 ]
 
 
@@ -52,4 +53,6 @@ def test_terminated_between_epochs_it_goes_on_where_it_was(photos: Path, tmp_pat
     told = done.stdout.decode()
     assert "since it was resumed" in told
     assert "\nstage 1      60 epoch(s)" in told
+    outcome = "undone" if record["undone"] else "kept"
+    assert f"\nstage 2      {outcome}: " in told
     assert done.stderr.decode().count("stage 1, epoch") == 60 - record["resumed_after_epochs"]

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pawprint.data.split import TRAIN, VALIDATION, assign
+from pawprint.data.split import TRAIN, VALIDATION, assign, assign_folds
 from pawprint.errors import SourceError
 
 LABELS = ["cat"] * 137 + ["dog"] * 64 + ["fox"] * 9
@@ -86,3 +86,44 @@ def test_a_class_of_copies_of_one_photo_is_refused_by_name() -> None:
 def test_a_class_of_copies_of_another_class_is_refused_by_name() -> None:
     with pytest.raises(SourceError, match=r"class 'owl' has 0 different photo"):
         assign(["cat", "cat", "owl", "owl"], ["a", "b", "a", "b"])
+
+
+# folds
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 9])
+def test_each_class_is_spread_evenly_over_the_folds(folds: int) -> None:
+    fold_of = assign_folds(LABELS, HASHES, folds=folds)
+    assert set(fold_of) == set(range(folds))
+    for label in ("cat", "dog", "fox"):
+        held = Counter(f for one, f in zip(LABELS, fold_of, strict=True) if one == label)
+        assert len(held) == folds
+        assert max(held.values()) - min(held.values()) <= 1
+    sizes = Counter(fold_of).values()
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_the_folds_follow_from_content_and_seed() -> None:
+    forward = dict(zip(HASHES, assign_folds(LABELS, HASHES, folds=5), strict=True))
+    backward = assign_folds(LABELS[::-1], HASHES[::-1], folds=5)
+    assert dict(zip(HASHES[::-1], backward, strict=True)) == forward
+    drawn = {tuple(assign_folds(LABELS, HASHES, folds=5, seed=seed)) for seed in range(10)}
+    assert len(drawn) == 10
+
+
+def test_copies_are_in_one_fold() -> None:
+    hashes = [HASHES[n // 3 * 3] for n in range(len(HASHES))]  # three of each, some across classes
+    fold_of = assign_folds(LABELS, hashes, folds=4)
+    folds: dict[str, set[int]] = {}
+    for content, fold in zip(hashes, fold_of, strict=True):
+        folds.setdefault(content, set()).add(fold)
+    assert {len(found) for found in folds.values()} == {1}
+    assert set(fold_of) == {0, 1, 2} or set(fold_of) == {0, 1, 2, 3}
+
+
+def test_a_class_of_few_photos_makes_fewer_folds_and_of_one_none() -> None:
+    labels, hashes = ["cat"] * 9 + ["dog"] * 3, [str(n) for n in range(12)]
+    assert set(assign_folds(labels, hashes, folds=5)) == {0, 1, 2}
+    assert set(assign_folds(labels, [*hashes[:10], "x", "x"], folds=5)) == {0, 1}
+    with pytest.raises(SourceError, match=r"class 'dog' has 1 different photo"):
+        assign_folds(labels, [*hashes[:9], "x", "x", "x"], folds=5)

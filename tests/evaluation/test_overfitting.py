@@ -155,3 +155,20 @@ def test_rows_without_stage_or_epoch_are_counted():
     rows = [{"loss": loss, "val_loss": val_loss} for loss, val_loss in OVERFITS]
     (said,) = overfitting(rows)
     assert said.startswith("Stage 1 overfits: validation loss was lowest in epoch 2")
+
+
+def test_a_stage_that_was_undone_is_told_of_without_advice_and_forgotten():
+    undone = stage(2, [(0.1, 0.4), (0.05, 0.9)])
+    (said,) = overfitting(stage(1, GOOD) + undone, rolled_back=[2])
+    assert said.startswith("Stage 2 overfitted, and all of it was undone: validation loss was")
+    assert "Use " not in said
+    # The next one begins where the first had ended.
+    _, third = overfitting(stage(1, GOOD) + undone + stage(3, [(0.1, 0.3)]), rolled_back=[2])
+    assert "lowest where stage 1 ended (0.1900)" in third
+    assert overfitting(stage(1, GOOD) + stage(2, [(0.1, 0.4)]), rolled_back=[2]) == []
+
+
+def test_a_stage_that_diverged_and_was_undone_is_told():
+    (said,) = overfitting(stage(1, GOOD) + stage(2, [(0.1, math.nan)]), rolled_back=[2])
+    assert said.startswith("Stage 2 diverged in epoch 1")
+    assert "the stage was undone. Use a lower `rate`" in said

@@ -245,6 +245,16 @@ def test_training_draws_both_stages_and_parts_them(tmp_path):
     assert all(word in text for word in ("stage 1", "stage 2", "training", "validation"))
 
 
+def test_an_undone_stage_stands_on_grey_and_is_named(tmp_path):
+    plain, drawn = plots.training_curves(HISTORY), plots.training_curves(HISTORY, undone=[2])
+    for axes, before in zip(drawn.axes, plain.axes, strict=True):
+        (grey,) = axes.patches
+        assert (grey.get_x(), grey.get_width()) == (3.5, 4)
+        assert len(before.patches) == 0
+    assert "stage 2, undone" in svg_text(drawn, tmp_path)
+    assert "stage 1, undone" not in svg_text(drawn, tmp_path)
+
+
 def test_training_counts_on_where_epochs_start_anew():
     rows = [{**row, "epoch": i % 3 + 1} for i, row in enumerate(HISTORY)]
     assert plots.training_curves(rows).axes[0].lines[0].get_xdata().tolist() == list(range(1, 8))

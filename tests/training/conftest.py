@@ -96,14 +96,16 @@ _RESUMABLE = Recipe(
             reduce_patience=1,
             patience=3,
             best_weights=True,
+            roll_back=False,
         ),
+        GradientStage(train="last:12", epochs=2, batch_size=8, optimizer="sgd", rate=1.0),
     ),
 )
 
 
 @pytest.fixture(scope="session")
 def resumable() -> Recipe:
-    """Two stages in which much happens that a checkpoint must remember."""
+    """Stages in which much happens that a checkpoint must remember; the last one is undone."""
     return _RESUMABLE
 
 
@@ -150,7 +152,7 @@ class Heard(Silent):
 
 @dataclass(frozen=True)
 class Killed:
-    """A training that was killed three times and resumed, and one that was left alone."""
+    """A training that was killed four times and resumed, and one that was left alone."""
 
     resumed: Run
     whole: Run
@@ -160,7 +162,7 @@ class Killed:
 
 @pytest.fixture(scope="session")
 def killed(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
-    """Kill a training in the middle of both stages and between them. Runs not to be changed."""
+    """Kill a training in the middle of its stages and between them. Runs not to be changed."""
     place = tmp_path_factory.mktemp("killed")
     recipe, out = place / "resumable.toml", place / "runs" / "killed"
     recipe.write_text(to_toml(_RESUMABLE), "utf-8")
@@ -168,6 +170,7 @@ def killed(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
         ("anew", "Stage 1, epoch 2 of 3", "3"),
         ("resume", "Stage 2, epoch 1 of 4", "2"),
         ("resume", "Stage 2, epoch 3 of 4", "4"),
+        ("resume", "Stage 3, epoch 2 of 2", "1"),
     ]
     about = []
     for moment in moments:

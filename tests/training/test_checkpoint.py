@@ -45,10 +45,20 @@ def photo(number: int, side: str = "train", label: str = "cat") -> Photo:
 PHOTOS = Dataset("pets", tuple(photo(n) for n in range(6)))
 LINEAR = tiny_recipe()
 KEPT = Kept(
-    Progressed(stage=2, epoch=3, rate=0.1, best_loss=0.5, history=[{"stage": 1.0, "loss": 0.7}]),
+    Progressed(
+        stage=2,
+        epoch=3,
+        rate=0.1,
+        best_loss=0.5,
+        history=[{"stage": 1.0, "loss": 0.7}],
+        stands=1,
+        outcomes=[{"stage": 2, "undone": True, "comparison": None}],
+    ),
     [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.uint32)],
     [np.array(3, np.int64), np.ones(4, np.float32)],
     [],
+    [np.full((3, 2), 0.5, np.float32)],
+    [np.array([[0.25, 0.75]])],
 )
 
 
@@ -70,7 +80,7 @@ def kept(tmp_path: Path) -> Path:
 def test_what_is_kept_is_found_again(kept: Path, tmp_path: Path, listener: Any) -> None:
     found = checkpoints(tmp_path).begin(True, listener)
     assert found.progressed == KEPT.progressed
-    for kind in ("network", "optimizer", "best"):
+    for kind in ("network", "optimizer", "best", "before", "given"):
         before, after = getattr(KEPT, kind), getattr(found, kind)
         assert [a.dtype for a in after] == [b.dtype for b in before]
         assert [a.tolist() for a in after] == [b.tolist() for b in before]
@@ -345,7 +355,7 @@ def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def test_killed_in_every_stage_and_between_it_ends_as_if_never_interrupted(killed: Any) -> None:
-    for stage, epoch in ((1, 1), (1, 3), (2, 2)):
+    for stage, epoch in ((1, 1), (1, 3), (2, 2), (3, 1)):
         assert f'"progressed": {{"stage": {stage}, "epoch": {epoch},' in killed.about.pop(0)
     resumed, whole = killed.resumed, killed.whole
     assert not any("anew" in said for said in killed.listener.said)
@@ -354,6 +364,9 @@ def test_killed_in_every_stage_and_between_it_ends_as_if_never_interrupted(kille
 
     assert without_seconds(resumed.history) == without_seconds(whole.history)
     assert resumed.record["notes"] == whole.record["notes"]
+    assert resumed.outcomes == whole.outcomes
+    assert [found.stage for found in whole.outcomes] == [2, 3]
+    assert whole.record["undone"] == [3]
     for name in ("model/model.onnx", "predictions.csv"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
     found, expected = weights_of(resumed.path), weights_of(whole.path)

@@ -313,11 +313,12 @@ def test_a_stage_goes_on_from_the_one_before(
     )
     before = built.network.get_layer("Conv_1").get_weights()[0]
     below = built.network.get_layer("block_16_project_BN").get_weights()
-    tiny = {"optimizer": "sgd", "rate": 1e-9, "epochs": 1}
+    stays = {"roll_back": False, "epochs": 1}
+    tiny = {"optimizer": "sgd", "rate": 1e-9, **stays}
     plan: list[Stage] = [
         LogisticStage(),
         GradientStage(train="last:3", **tiny),
-        GradientStage(train="from:block_16_project", rate=1e-2, epochs=1),
+        GradientStage(train="from:block_16_project", rate=1e-2, **stays),
         GradientStage(train="head", **tiny),
     ]
     fitted = stages.fit(plan, made)

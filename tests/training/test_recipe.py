@@ -517,3 +517,32 @@ def test_a_copy_makes_no_folders(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no is not a folder; make it first"):
         recipe_files.copy("quick", tmp_path / "no" / "mine.toml")
     assert not list(tmp_path.iterdir())
+
+
+# folds
+
+
+@pytest.mark.parametrize(
+    ("extra", "place"),
+    [
+        ("patience = 2", "stage.1.patience"),
+        ("best_weights = true", "stage.1.best_weights"),
+        ('schedule = "plateau"', "stage.1.schedule"),
+    ],
+)
+def test_folds_leave_no_photos_to_decide_by(tmp_path: Path, extra: str, place: str) -> None:
+    text = f"{NAME}[data]\nfolds = 5\n{HEAD}{extra}\n"
+    told = fault(tmp_path, text)
+    assert f"{place}: needs held-out photos" in told
+    assert "set data.folds to 0" in told
+    path = tmp_path / "mine.toml"
+    assert recipe_files.load(path, {"data.folds": 0}).data.folds == 0
+
+
+def test_folds_are_none_or_several_and_go_with_no_test(tmp_path: Path) -> None:
+    assert fault(tmp_path, f"{NAME}[data]\nfolds = 1\n{HEAD}").startswith(
+        "line 3: data.folds: must be 0 or at least 2"
+    )
+    assert "must be 0 with a data.test" in fault(
+        tmp_path, f"{NAME}[data]\ntest = 0.2\nfolds = 5\n{HEAD}"
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
+    from pawprint.evaluation.metrics import Figures
     from pawprint.training.run import Run
 
 _SHOWN = 5
@@ -44,7 +45,10 @@ def train(
     ] = None,
     validation: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="The part of each class to hold out.  [default: the recipe's, 0.2]"),
+        typer.Option(
+            help="The part of each class to hold out, however few photos there are.  "
+            "[default: the recipe's, 0.2, or folds where photos are few]"
+        ),
     ] = None,
     seed: Annotated[
         Optional[int],  # noqa: UP045
@@ -97,7 +101,11 @@ def _summary(run: Run) -> str:
     counts = {side: sum(by_class.values()) for side, by_class in photos.items()}
     listed = ", ".join(f"{label} {total[label]:,}" for label in classes[:8])
     more = f" and {len(classes) - 8} more classes" if len(classes) > 8 else ""
-    sides = " + ".join(f"{count:,} to {_USE[side]}" for side, count in counts.items() if count)
+    folds = run.record["folds"]
+    uses = [f"{count:,} to {_USE[side]}" for side, count in counts.items() if count]
+    if folds:
+        uses[0] += f", judged in {folds} folds"
+    sides = " + ".join(uses)
     lines = [
         f"photos       {sum(counts.values()):,} ({listed}{more}): {sides}",
         f"left out     {run.record['left_out']:,}" + (" (see left_out.csv)" if run.faults else ""),
@@ -107,13 +115,9 @@ def _summary(run: Run) -> str:
     if rest:
         lines.append(f"             and {rest:,} more")
     lines += _stages(run)
-    for name, found in (("validation", run.figures), ("test", run.test_figures)):
-        if found is not None:
-            low, high = found.accuracy_interval
-            lines.append(
-                f"{name:<12} {found.accuracy:.2%} right on {found.count:,} photos "
-                f"({found.confidence:.0%} interval {low:.2%} to {high:.2%})"
-            )
+    lines.append(_figures("validation", run.figures, folds))
+    if run.test_figures is not None:
+        lines.append(_figures("test", run.test_figures))
     lines += [f"note         {note}" for note in run.record["notes"]]
     tried = run.record["bundle"]
     same = tried["photos"] - tried["labels_differing"]
@@ -130,21 +134,33 @@ def _summary(run: Run) -> str:
     return "\n".join(lines)
 
 
+def _figures(name: str, found: Figures, folds: int = 0) -> str:
+    low, high = found.accuracy_interval
+    unseen = ", each judged by a network that had not seen it" if folds else ""
+    told = f"{folds} folds; " if folds else ""
+    return (
+        f"{name:<12} {found.accuracy:.2%} right on {found.count:,} photos{unseen} "
+        f"({told}{found.confidence:.0%} interval {low:.2%} to {high:.2%})"
+    )
+
+
 def _stages(run: Run) -> list[str]:
-    """A line for each stage that had epochs: where it ended, and how long it took."""
-    lines = []
+    """Where each stage that had epochs ended and how long it took; whether a later one stands."""
+    told: list[tuple[int, str]] = []
     for stage in sorted({row["stage"] for row in run.history}):
         rows = [row for row in run.history if row["stage"] == stage]
         kept, seconds = rows[-1], sum(row["seconds"] for row in rows)
         if stage in run.record["restored"]:
             kept = min(rows, key=lambda row: row["val_loss"])
+        judged = ""
+        if "val_loss" in kept:  # not where all photos train
+            judged = f"validation {kept['val_accuracy']:.2%} right, loss {kept['val_loss']:.4f}; "
         which = "" if kept is rows[-1] else f", back to epoch {kept['epoch']}"
-        lines.append(
-            f"{f'stage {stage}':<12} {len(rows)} epoch(s), {seconds:.0f} s{which}: validation "
-            f"{kept['val_accuracy']:.2%} right, loss {kept['val_loss']:.4f}; training loss "
-            f"{kept['loss']:.4f}"
-        )
-    return lines
+        line = f"{len(rows)} epoch(s), {seconds:.0f} s{which}: {judged}training loss"
+        told.append((int(stage), f"{line} {kept['loss']:.4f}"))
+    told += [(found.stage, found.in_words()) for found in run.outcomes]
+    told.sort(key=lambda one: one[0])
+    return [f"{f'stage {stage}':<12} {line}" for stage, line in told]
 
 
 _USE = {"train": "train on", "validation": "validate", "test": "test"}

@@ -158,7 +158,13 @@ def read_all(
 
 
 def assign_sides(
-    name: str, reads: Sequence[Read], *, fraction: float = 0.2, test: float = 0.0, seed: int = 0
+    name: str,
+    reads: Sequence[Read],
+    *,
+    fraction: float = 0.2,
+    test: float = 0.0,
+    seed: int = 0,
+    hold_out: bool = True,
 ) -> tuple[list[Read], list[Fault]]:
     """Settle for every photo whether it trains or judges.
 
@@ -172,6 +178,7 @@ def assign_sides(
         fraction: the part of each class to hold out.
         test: the part of each class's validation photos to set aside for a test.
         seed: of the draw.
+        hold_out: draw validation photos; without, all that the source does not set apart train.
 
     Returns:
         The photos, each with a side as its `split`; and a fault for each copy that was taken out.
@@ -190,7 +197,7 @@ def assign_sides(
     if odd := [label for label in classes if label.encode("utf-8", "replace").decode() != label]:
         raise SourceError(f"{name}: the class folder {odd[0]!r} has no UTF-8 name; rename it")
     sided, copies = _without_leaks(sided)
-    if not any(read.photo.split == split.VALIDATION for read in sided):
+    if hold_out and not any(read.photo.split == split.VALIDATION for read in sided):
         sided = _draw(sided, split.TRAIN, split.VALIDATION, fraction, seed)
     if test and not any(read.photo.split == split.TEST for read in sided):
         try:
@@ -201,7 +208,7 @@ def assign_sides(
                 "and a class has only one photo to validate with; add photos, hold out more of "
                 "them (data.validation), or set data.test to 0"
             ) from None
-    for side in (split.TRAIN, split.VALIDATION):
+    for side in (split.TRAIN, *([split.VALIDATION] if hold_out else [])):
         missing = set(classes) - {r.photo.label for r in sided if r.photo.split == side}
         if missing:
             raise SourceError(

@@ -307,8 +307,28 @@ def figures(
         classes=tuple(_class_figures(confusion, index, str(c)) for index, c in enumerate(classes)),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
         roc_auc=_mean_roc_auc(truth, probabilities),
-        log_loss=_log_loss(truth, probabilities),
+        log_loss=log_loss(truth, probabilities),
     )
+
+
+def log_loss(truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> float:
+    """Mean negative natural logarithm of the true class's probability.
+
+    >>> round(log_loss(np.array([0, 1]), np.array([[0.5, 0.5], [0.0, 1.0]])), 4)
+    0.3466
+
+    Args:
+        truth: (n,) int, the true class of each photo, 0 to k - 1.
+        probabilities: (n, k) float, each row summing to 1.
+
+    Returns:
+        the mean, at least 0 and never infinite.
+    """
+    dtype = probabilities.dtype if probabilities.dtype.kind == "f" else np.dtype(np.float64)
+    # A probability that rounded to 0 must not make the mean infinite.
+    smallest = float(np.finfo(dtype).eps)
+    given = probabilities[np.arange(truth.size), truth].astype(np.float64)
+    return float(-np.log(np.clip(given, smallest, 1 - smallest)).mean())
 
 
 def _class_figures(confusion: npt.NDArray[np.int64], index: int, label: str) -> ClassFigures:
@@ -329,14 +349,6 @@ def _mean_roc_auc(truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any])
     areas = [roc_auc(truth == column, probabilities[:, column]) for column in columns]
     known = [area for area in areas if area is not None]
     return sum(known) / len(known) if known else None
-
-
-def _log_loss(truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> float:
-    dtype = probabilities.dtype if probabilities.dtype.kind == "f" else np.dtype(np.float64)
-    # A probability that rounded to 0 must not make the mean infinite.
-    smallest = float(np.finfo(dtype).eps)
-    given = probabilities[np.arange(truth.size), truth].astype(np.float64)
-    return float(-np.log(np.clip(given, smallest, 1 - smallest)).mean())
 
 
 def _checked_scores(

@@ -27,7 +27,10 @@ class _Point:
 
 
 def overfitting(
-    history: Sequence[Mapping[str, Any]], restored: Collection[int] = (), photos: int = _PHOTOS
+    history: Sequence[Mapping[str, Any]],
+    restored: Collection[int] = (),
+    photos: int = _PHOTOS,
+    rolled_back: Collection[int] = (),
 ) -> list[str]:
     """Tell which stages overfitted or diverged, from training against validation loss.
 
@@ -46,6 +49,7 @@ def overfitting(
             without one of the losses are passed over.
         restored: numbers of stages whose epoch of lowest validation loss was gone back to.
         photos: how many the validation loss is a mean of.
+        rolled_back: numbers of stages that were undone as a whole.
 
     Returns:
         A sentence or two for each stage with something to tell, in order; none is good.
@@ -57,6 +61,9 @@ def overfitting(
         points, fault = _points(list(rows))
         undone = number in restored and bool(points)
         best = min(points, key=lambda point: point.val_loss, default=None)
+        if number in rolled_back:
+            told += _rolled_back(number, fault, best, points, chance)
+            continue  # and the next stage begins where this one did
         if fault is not None:
             told.append(_diverged(number, fault, best if undone else None))
         elif best is not None:
@@ -84,6 +91,21 @@ def _points(rows: Sequence[Mapping[str, Any]]) -> tuple[list[_Point], str | None
 def _diverged(number: int, where: str, best: _Point | None) -> str:
     undone = f"; {_restored(best)}" if best else ""
     return f"Stage {number} diverged {where}{undone}. Use a lower `rate`, as a tenth of it."
+
+
+def _rolled_back(
+    number: int, fault: str | None, best: _Point | None, points: Sequence[_Point], chance: float
+) -> list[str]:
+    """What to say of a stage that is not in the model."""
+    if fault is not None:
+        return [
+            f"Stage {number} diverged {fault}; the stage was undone. Use a lower `rate`, as a "
+            "tenth of it."
+        ]
+    if best is not None and _rose(best, points[-1], chance):
+        course = _course(best, points[-1])
+        return [f"Stage {number} overfitted, and all of it was undone: {course}."]
+    return []
 
 
 def _restored(best: _Point) -> str:

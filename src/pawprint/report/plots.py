@@ -4,7 +4,7 @@ What colours tell is also told by line style or text.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -134,15 +134,17 @@ def roc_curve(
         return laid_out(figure)
 
 
-def training_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+def training_curves(history: Sequence[Mapping[str, Any]], undone: Collection[int] = ()) -> Figure:
     """Draw accuracy and loss over the epochs of all stages.
 
     Args:
         history: a row per epoch, in order, with "stage", "epoch", "loss", "accuracy", "val_loss"
             and "val_accuracy"; a figure that is missing or None leaves a gap.
+        undone: numbers of the stages that are not in the model.
 
     Returns:
-        a figure with two axes, accuracy and loss; a vertical line parts the stages.
+        a figure with two axes, accuracy and loss; a vertical line parts the stages, and those
+        undone stand on grey.
 
     Raises:
         ValueError: there are no rows.
@@ -165,7 +167,7 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
                 if not np.isnan(values).all():
                     axes.plot(epochs, values, line, color=colour, marker=marker, ms=3.5, label=name)
             if len(starts) > 1:
-                _mark_stages(axes, starts, stages)
+                _mark_stages(axes, starts, stages, undone)
             axes.set_title(key.capitalize(), pad=6 if len(starts) == 1 else 18)
             axes.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -316,12 +318,18 @@ def _finish_roc(axes: Axes, areas: list[float], lines: list[Line2D], names: list
     axes.grid()
 
 
-def _mark_stages(axes: Axes, starts: Sequence[int], stages: Sequence[object]) -> None:
+def _mark_stages(
+    axes: Axes, starts: Sequence[int], stages: Sequence[object], undone: Collection[object]
+) -> None:
     for start, end in zip(starts, [*starts[1:], len(stages)], strict=True):
         if start:
             axes.axvline(start + 0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+        name = f"stage {stages[start]}"
+        if stages[start] in undone:
+            axes.axvspan(start + 0.5, end + 0.5, color=PALE, alpha=0.5, zorder=0, linewidth=0)
+            name += ", undone"
         # A narrower stage has no room for its name.
-        if (end - start) / len(stages) > 0.12:
+        if (end - start) / len(stages) > 0.012 * len(name) + 0.036:
             look: Any = {"textcoords": "offset points", "color": GREY, "size": 8}
             foot, above = (start + 0.5, 1.0), axes.get_xaxis_transform()
-            axes.annotate(f"stage {stages[start]}", foot, (3, 3), xycoords=above, **look)
+            axes.annotate(name, foot, (3, 3), xycoords=above, **look)

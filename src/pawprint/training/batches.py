@@ -32,6 +32,11 @@ class Side:
     reads: Sequence[Read]
     labels: NDArray[np.int64]
 
+    def part(self, picked: NDArray[np.bool_]) -> Side:
+        """Some of its photos: those that are true in `picked`, of shape (n,)."""
+        reads = [read for read, wanted in zip(self.reads, picked, strict=True) if wanted]
+        return Side(reads, self.labels[picked])
+
 
 def steps(stage: GradientStage, side: Side) -> int:
     """How many batches an epoch has."""

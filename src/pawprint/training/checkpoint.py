@@ -33,6 +33,7 @@ _PART = f".{_FILE}"
 _SHOWN = 5
 _NOT_DECIDING = ("name", "description", "keras_h5", "backbone.weights")
 _ELSEWHERE = "with another --out, or with this folder removed"
+_KINDS = ("network", "optimizer", "best", "before", "given")  # of arrays, in `Kept`'s order
 _LONGEST_NAME = 255  # bytes, on the file systems of today
 
 Arrays = Sequence[NDArray[Any]]
@@ -53,6 +54,8 @@ class Progressed:
         plateau_since: and the epoch of it, or of the last reduction of the rate.
         history: a row for each epoch of all stages.
         choice: what the logistic stage tried.
+        stands: the last stage that was not undone; 0 before the first has ended.
+        outcomes: what became of each stage after the first that has ended.
     """
 
     stage: int = 1
@@ -65,16 +68,44 @@ class Progressed:
     plateau_since: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     choice: list[dict[str, Any]] = field(default_factory=list)
+    stands: int = 0
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+
+    def begin(self, stage: int) -> Progressed:
+        """The same training at the beginning of a stage.
+
+        >>> begun = Progressed(stage=1, epoch=3, stands=1).begin(2)
+        >>> begun.stage, begun.epoch, begun.stands
+        (2, 0, 1)
+        """
+        return Progressed(
+            stage=stage,
+            history=self.history,
+            choice=self.choice,
+            stands=self.stands,
+            outcomes=self.outcomes,
+        )
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A checkpoint: how far it was, and the values of all variables then."""
+    """A checkpoint: how far it was, and the values of all variables then.
+
+    Args:
+        progressed: how far it was.
+        network: the values of its variables,
+        optimizer: of the optimizer's,
+        best: and of the network's after the stage's best epoch, where that may be gone back to.
+        before: the same before the stage, where it may be undone.
+        given: one array, what the network answered then; none in the first stage.
+    """
 
     progressed: Progressed
     network: Arrays
     optimizer: Arrays
     best: Arrays
+    before: Arrays = ()
+    given: Arrays = ()
 
 
 class Checkpoints:
@@ -112,7 +143,7 @@ class Checkpoints:
         def of(kind: str) -> Arrays:
             return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]
 
-        return Kept(progressed, of("network"), of("optimizer"), of("best"))
+        return Kept(progressed, *map(of, _KINDS))
 
     def save(self, kept: Kept) -> None:
         """Put a checkpoint in place of the one before.
@@ -122,7 +153,7 @@ class Checkpoints:
         """
         about = json.dumps({**self._about, "progressed": asdict(kept.progressed)}).encode()
         arrays = {"about": np.frombuffer(about, np.uint8)}
-        for kind in ("network", "optimizer", "best"):
+        for kind in _KINDS:
             for index, values in enumerate(getattr(kept, kind)):
                 arrays[f"{kind}/{index:05}"] = values
         part = self.folder / _PART

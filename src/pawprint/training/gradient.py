@@ -23,6 +23,7 @@ from pawprint.progress import Advance, Progress
 from pawprint.training.batches import Handed, Side, epoch_batches, row_shapes, steps
 from pawprint.training.checkpoint import Arrays, Checkpoints, Kept, Progressed
 from pawprint.training.recipe import MIRROR, GradientStage, Stage, View
+from pawprint.training.rollback import Standing
 from pawprint.training.views import Part, Views
 
 _TAKEN = 512  # photos whose features are in memory at once when only predicting
@@ -30,6 +31,10 @@ _TINY = 1e-7  # as Keras clips probabilities before it takes their logarithm
 _FALL = 1e-4  # what the loss must fall by to leave a plateau, as in Keras' ReduceLROnPlateau
 
 Reporter = Callable[[dict[str, float]], None]
+
+
+class Diverged(RecipeError):
+    """The network has become numbers no more."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Material:
         sides: the photos, by side.
         classes: how many.
         seed: of everything drawn at random.
-        checkpoints: where it is kept after each epoch.
+        checkpoints: where it is kept after each epoch; None keeps nothing.
         progress: where to show how it goes.
         mirror: whether answers are means over a photo and its mirror image.
     """
@@ -52,7 +57,7 @@ class Material:
     sides: dict[str, Side]
     classes: int
     seed: int
-    checkpoints: Checkpoints
+    checkpoints: Checkpoints | None
     progress: Progress
     mirror: bool = False
 
@@ -69,10 +74,18 @@ class GradientFit:
         stage: what trains, and how.
         material: on what.
         so_far: how far the training has come; it is kept up to date.
+        before: what stood before the stage, to be kept with each epoch.
     """
 
-    def __init__(self, stage: GradientStage, material: Material, so_far: Progressed) -> None:
+    def __init__(
+        self,
+        stage: GradientStage,
+        material: Material,
+        so_far: Progressed,
+        before: Standing | None = None,
+    ) -> None:
         self._stage, self._material, self._so_far = stage, material, so_far
+        self._before = before
         self._model = _trained_model(stage, material.network)
         self._prefix, self._exact = stage_prefixes(
             stage, material.views, material.network.backbone, pools=material.network.pools
@@ -86,7 +99,11 @@ class GradientFit:
         self._warm_up = 0.0  # seconds that the epoch spent before its first batch was done
 
     def run(self, kept: Kept | None, report: Reporter) -> None:
-        """Train, from the checkpoint's epoch on where there is one; report each epoch's row."""
+        """Train, from the checkpoint's epoch on where there is one; report each epoch's row.
+
+        Raises:
+            Diverged: not every weight and every answer is a number.
+        """
         self._bring_features()
         so_far, stage = self._so_far, self._stage
         if kept is not None and kept.progressed.epoch:
@@ -106,11 +123,13 @@ class GradientFit:
         self._expect_numbers()
 
     def predict(self, side: str) -> NDArray[np.float64]:
-        """Probabilities of one side's photos, float64, shape (n, classes)."""
-        hashes = [read.sha256 for read in self._material.sides[side].reads]
+        """Probabilities of one side's photos by the network as it is, float64, (n, classes)."""
+        material, reads = self._material, self._material.sides[side].reads
+        hashes = [read.sha256 for read in reads]
         given = []
-        for view in self._material.judged_views:
-            store = self._material.views.store(self._exact, view)
+        for view in material.judged_views:
+            material.views.need(reads, self._exact, view)
+            store = material.views.store(self._exact, view)
             parts = []
             for start in range(0, len(hashes), _TAKEN):
                 taken = store.take(hashes[start : start + _TAKEN], self._exact.dtype)
@@ -126,15 +145,11 @@ class GradientFit:
                 views.need(photos.reads, self._prefix if trains else self._exact, view)
 
     def _expect_numbers(self) -> None:
-        """Refuse a network that has diverged.
-
-        Raises:
-            RecipeError: not every weight and every answer is a number.
-        """
-        so_far, weights = self._so_far, _values(self._material.network.variables)
-        loss = so_far.best_loss if self._best else so_far.history[-1]["val_loss"]
+        """Refuse a network that has diverged."""
+        so_far, weights = self._so_far, values_of(self._material.network.variables)
+        loss = so_far.best_loss if self._best else _judging_loss(so_far.history[-1])
         if not math.isfinite(loss) or not all(np.isfinite(values).all() for values in weights):
-            raise RecipeError(
+            raise Diverged(
                 f"stage {so_far.stage} diverged in epoch {so_far.epoch}: its weights are no "
                 f"numbers any more, and nothing was written. Lower stage.{so_far.stage}.rate, now "
                 f"{self._stage.rate:g}, as to a tenth"
@@ -149,16 +164,12 @@ class GradientFit:
         what = f"Stage {so_far.stage}, epoch {epoch} of {stage.epochs}"
         with self._material.progress.step(what, self._steps) as advance:
             loss, accuracy = self._train_epoch(epoch, advance)
-        held = self._material.sides[VALIDATION]
-        given = self.predict(VALIDATION)
-        own = np.clip(given[np.arange(len(held.labels)), held.labels], _TINY, 1 - _TINY)
         row = {
             "stage": so_far.stage,
             "epoch": epoch,
             "loss": loss,
             "accuracy": accuracy,
-            "val_loss": float(-np.log(own).mean()),
-            "val_accuracy": float((given.argmax(axis=1) == held.labels).mean()),
+            **self._validate(),
             "rate": float(np.asarray(self._model.optimizer.learning_rate)),
             "seconds": round(time.perf_counter() - start, 3),
         }
@@ -166,6 +177,15 @@ class GradientFit:
         so_far.history.append(row)
         self._decide(row)
         return row
+
+    def _validate(self) -> dict[str, float]:
+        """Loss and accuracy on the validation photos, where there are some."""
+        if VALIDATION not in self._material.sides:
+            return {}
+        labels, given = self._material.sides[VALIDATION].labels, self.predict(VALIDATION)
+        own = np.clip(given[np.arange(len(labels)), labels], _TINY, 1 - _TINY)
+        right = float((given.argmax(axis=1) == labels).mean())
+        return {"val_loss": float(-np.log(own).mean()), "val_accuracy": right}
 
     def _train_epoch(self, epoch: int, advance: Advance) -> tuple[float, float]:
         """One pass over the photos; the mean loss, without penalties, and the accuracy."""
@@ -203,10 +223,13 @@ class GradientFit:
     def _decide(self, row: dict[str, float]) -> None:
         """Best weights, a lower rate, an early end: all by the validation loss."""
         so_far, stage, epoch = self._so_far, self._stage, int(row["epoch"])
+        if "val_loss" not in row:  # a recipe with folds has no stage that would ask for it
+            so_far.stopped = not math.isfinite(row["loss"])
+            return
         if row["val_loss"] < so_far.best_loss:
             so_far.best_loss, so_far.best_epoch = row["val_loss"], epoch
             if stage.best_weights:
-                self._best = _values(self._material.network.variables)
+                self._best = values_of(self._material.network.variables)
         if stage.schedule == "plateau":
             if row["val_loss"] < so_far.plateau - _FALL:
                 so_far.plateau, so_far.plateau_since = row["val_loss"], epoch
@@ -221,20 +244,25 @@ class GradientFit:
         # Only the first epoch traces the model, before its first batch.
         left = (stage.epochs - so_far.epoch) * (row["seconds"] - self._warm_up)
         end = "stopped early" if so_far.stopped else f"{_clock(left)} left in this stage"
+        judged = ""
+        if "val_loss" in row:
+            judged = f"validation loss {row['val_loss']:.4f}, {row['val_accuracy']:.2%} right; "
         self._material.progress.log(
             f"stage {so_far.stage}, epoch {so_far.epoch} of {stage.epochs}: "
-            f"loss {row['loss']:.4f}, {row['accuracy']:.2%} right; "
-            f"validation loss {row['val_loss']:.4f}, {row['val_accuracy']:.2%} right; "
+            f"loss {row['loss']:.4f}, {row['accuracy']:.2%} right; {judged}"
             f"{_clock(row['seconds'])}" + (f", {end}" if so_far.epoch < stage.epochs else "")
         )
 
     def _keep(self) -> None:
+        if self._material.checkpoints is None:
+            return
         self._material.checkpoints.save(
             Kept(
                 replace(self._so_far),
-                _values(self._material.network.variables),
-                _values(self._model.optimizer.variables),
+                values_of(self._material.network.variables),
+                values_of(self._model.optimizer.variables),
                 self._best,
+                *((self._before.network, [self._before.given]) if self._before else ()),
             )
         )
 
@@ -297,6 +325,11 @@ def _optimizer(stage: GradientStage, steps: int) -> Any:
     return kinds[stage.optimizer](rate)
 
 
+def _judging_loss(row: dict[str, float]) -> float:
+    """An epoch's validation loss; without validation photos that of training."""
+    return row.get("val_loss", row["loss"])
+
+
 def _losses(stage: GradientStage, classes: int) -> tuple[Any, Any]:
     """What is minimised, and the plain cross-entropy, which validation can be compared with."""
     keras = load_keras()
@@ -305,7 +338,8 @@ def _losses(stage: GradientStage, classes: int) -> tuple[Any, Any]:
     return loss, getattr(keras.metrics, kind)(name="entropy")
 
 
-def _values(variables: Sequence[Any]) -> Arrays:
+def values_of(variables: Sequence[Any]) -> Arrays:
+    """The values that variables have now."""
     return [np.array(variable) for variable in variables]
 
 

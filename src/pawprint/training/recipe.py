@@ -49,12 +49,26 @@ class DataPart(Preprocessing):
     Args:
         validation: the part of each class to hold out, where the source gives no validation photos.
         test: the part of the validation photos to keep for a last test, where it gives none.
+        folds: where the source gives no validation photos and has few, hold none out: judge each
+            by a network that has not seen it, in so many folds, and train on all; 0 never.
+        folds_below: how many photos are not few any more.
         seed: of the split and of everything else drawn at random.
     """
 
     validation: float = Field(default=0.2, gt=0, lt=1)
     test: float = Field(default=0.0, ge=0, lt=1)
+    folds: int = Field(default=0, ge=0, le=100)
+    folds_below: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @field_validator("folds")
+    @classmethod
+    def _folds(cls, value: int, others: ValidationInfo) -> int:
+        if value == 1:
+            raise ValueError("must be 0 or at least 2")
+        if value and others.data.get("test"):
+            raise ValueError("must be 0 with a data.test, which is drawn from held-out photos")
+        return value
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -127,6 +141,9 @@ class GradientStage(_Part):
         class_weights: weigh classes where their numbers differ much.
         patience: stop when the validation loss has not fallen for so many epochs; 0 never stops.
         best_weights: go back to the epoch with the lowest validation loss at the end.
+        roll_back: undo the stage where the network is not better than before it: no more
+            validation photos are right or, where as many are, the log loss is not lower. The first
+            stage always stays.
         batch_norm: `still` keeps the backbone's batch normalisation at the statistics it came
             with; `moving` lets it follow the photos, for training from nothing.
     """
@@ -147,6 +164,7 @@ class GradientStage(_Part):
     class_weights: bool = True
     patience: int = Field(default=0, ge=0)
     best_weights: bool = False
+    roll_back: bool = True
     batch_norm: Literal["still", "moving"] = "still"
 
     @property
@@ -262,6 +280,8 @@ class Recipe(_Part):
                     faults.append(((number, "fit"), f'"logistic" needs {needed}'))
             elif stage.views not in (1, "mirrored") and others.data.get("augment") == ():
                 faults.append(((number, "views"), "must be 1 without any [[augment]]"))
+            if getattr(others.data.get("data"), "folds", 0):
+                faults += [((number, key), _HELD_OUT) for key in _needing_held_out(stage)]
         if faults:
             raise Misfit(faults)
         return value
@@ -277,6 +297,21 @@ class Recipe(_Part):
     def linear_head(self) -> bool:
         """Whether the head is one linear layer on averaged channels."""
         return _is_linear(self.head)
+
+
+_HELD_OUT = "needs held-out photos, which data.folds does without; set data.folds to 0"
+
+
+def _needing_held_out(stage: Stage) -> list[str]:
+    """The keys of a stage that something is decided by after each epoch, on held-out photos."""
+    if isinstance(stage, LogisticStage):
+        return []
+    needing = {
+        "patience": bool(stage.patience),
+        "best_weights": stage.best_weights,
+        "schedule": stage.schedule == "plateau",
+    }
+    return [key for key, needs in needing.items() if needs]
 
 
 def _is_linear(head: tuple[HeadLayer, ...]) -> bool:

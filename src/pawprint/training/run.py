@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pawprint import bundle
 from pawprint.classifier import Classifier
@@ -17,7 +18,7 @@ from pawprint.data import dataset as datasets
 from pawprint.data.cache import cache_folder
 from pawprint.data.dataset import Dataset, Fault, Read
 from pawprint.data.sources import Source, open_source
-from pawprint.data.split import TEST, TRAIN, VALIDATION
+from pawprint.data.split import TEST, TRAIN, VALIDATION, assign_folds
 from pawprint.errors import SourceError
 from pawprint.evaluation.metrics import Figures
 from pawprint.model import backbones, network
@@ -25,12 +26,14 @@ from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
 from pawprint.model.prefix import NoPrefix
 from pawprint.progress import SILENT, Progress
-from pawprint.training import checkpoint, recipe_files, stages
+from pawprint.training import checkpoint, folds, recipe_files, stages
 from pawprint.training.batches import Side
-from pawprint.training.checkpoint import Checkpoints
-from pawprint.training.gradient import Material
+from pawprint.training.checkpoint import Checkpoints, Kept
+from pawprint.training.gradient import Material, Reporter
 from pawprint.training.needs import Wanted, first_parts
 from pawprint.training.recipe import Recipe
+from pawprint.training.rollback import Outcome
+from pawprint.training.stages import Fitted, Judged
 from pawprint.training.tensorboard import Board, load_writer
 from pawprint.training.views import Views
 from pawprint.training.writing import Clock, Finished, write_run
@@ -48,6 +51,8 @@ class Run:
         faults: files that were left out, each with its reason.
         history: a row an epoch: stage, epoch, loss, accuracy, val_loss, val_accuracy, rate,
             seconds.
+        outcomes: what became of each stage after the first: how it compares with what stood
+            before it, and whether it was undone.
     """
 
     path: Path
@@ -56,6 +61,7 @@ class Run:
     record: dict[str, Any]
     faults: tuple[Fault, ...]
     history: list[dict[str, float]]
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def model(self) -> Path:
@@ -104,7 +110,8 @@ def train(
         out: the run's folder; by default `runs/<source>-<time>`.
         weights: a file with the backbone's weights; by default as the recipe says.
         seed: of the split and everything else drawn at random; by default the recipe's.
-        validation: the part of each class to hold out; by default the recipe's.
+        validation: the part of each class to hold out; by default the recipe's. Where it is given,
+            here or in `changes`, photos are held out however few there are.
         strict: make a photo that cannot be read an error.
         offline: never download weights or photos.
         cache: keep features in the user's cache folder, and use those that are there.
@@ -142,35 +149,59 @@ def train(
         with clock.part("loading the network"), progress.step("Loading the network", None):
             load_keras().utils.set_random_seed(chosen.data.seed)
             backbone = _backbone(chosen, offline)
-        dataset, sides = _look(opened, chosen, views, backbone, strict, progress, clock)
+        looked = _look(opened, chosen, views, backbone, strict, progress, clock)
+        dataset = looked.dataset
         checkpoints = Checkpoints(folder, chosen, backbone.digest, dataset)
         kept = checkpoints.begin(resume, progress)
         material = Material(
             network=network.build(backbone, chosen.head, len(dataset.classes)),
             views=views,
-            sides=sides,
+            sides=looked.sides,
             classes=len(dataset.classes),
             seed=chosen.data.seed,
-            checkpoints=checkpoints,
+            # Few photos are soon trained on again.
+            checkpoints=checkpoints if looked.fold_of is None else None,
             progress=progress,
             mirror=chosen.mirror,
         )
         before = tuple(kept.progressed.history) if kept else ()
         board = Board(checkpoints.folder if tensorboard else None, before)
         with board, clock.part("training"):
-            fitted = stages.fit(chosen.stage, material, kept, report=board.log)
+            fitted, in_folds = _fit(chosen, material, looked, kept, board.log)
         with clock.part("evaluation"):
+            judging = [side for side in looked.sides if side != TRAIN or in_folds]
             judged = {
-                side: stages.judge(dataset, side, sides[side], fitted)
-                for side in (VALIDATION, TEST)
-                if side in sides
+                side: stages.judge(dataset, side, looked.sides[side], fitted) for side in judging
             }
+            # The bundle is held against its own network, not against those of the folds.
+            tried = judged.pop(TRAIN) if in_folds else judged[VALIDATION]
+            judged = {VALIDATION: in_folds or tried, **judged}
         with progress.step("Writing the run", None):
-            finished = Finished(material, fitted, judged, board.folder, len(before))
+            finished = Finished(material, fitted, judged, tried, board.folder, len(before))
             record = write_run(folder, opened, chosen, dataset, finished, clock)
         checkpoints.remove()
     test = judged[TEST].figures if TEST in judged else None
-    return Run(folder, judged[VALIDATION].figures, test, record, dataset.faults, fitted.history)
+    found, history = judged[VALIDATION].figures, fitted.history
+    return Run(folder, found, test, record, dataset.faults, history, fitted.outcomes)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """The photos: as a dataset, by side, and where there are folds that of each that trains."""
+
+    dataset: Dataset
+    sides: dict[str, Side]
+    fold_of: NDArray[np.int64] | None
+
+
+def _fit(
+    recipe: Recipe, material: Material, looked: _Looked, kept: Kept | None, report: Reporter
+) -> tuple[Fitted, Judged | None]:
+    """Train; where there are folds, also how the networks of these did."""
+    if looked.fold_of is None:
+        return stages.fit(recipe.stage, material, kept, report=report), None
+    made = folds.fit(recipe.stage, material, looked.dataset, looked.fold_of, report=report)
+    return made.fitted, made.judged
 
 
 def _changes(
@@ -185,7 +216,10 @@ def _changes(
         "data.seed": seed,
         "data.validation": validation,
     }
-    return {**(changes or {}), **{place: v for place, v in given.items() if v is not None}}
+    made = {**(changes or {}), **{place: v for place, v in given.items() if v is not None}}
+    if "data.validation" in made:  # who says how many to hold out wants some held out
+        made.setdefault("data.folds", 0)
+    return made
 
 
 def _folder(out: str | os.PathLike[str] | None, name: str, resumed: Recipe | None) -> Path:
@@ -216,8 +250,8 @@ def _look(
     strict: bool,
     progress: Progress,
     clock: Clock,
-) -> tuple[Dataset, dict[str, Side]]:
-    """Look at every photo once: what it contains, which side it is on, its first features."""
+) -> _Looked:
+    """Look at every photo once: what it contains, its side or fold, its first features."""
     with clock.part("reading"):
         reads, faults = datasets.read_all(source, progress=progress)
     with clock.part("features"):
@@ -228,13 +262,8 @@ def _look(
                     f"{len(faults)} photo(s) cannot be read and --strict is set; the first is "
                     f"{faults[0].path}: {faults[0].reason}"
                 )
-            sided, copies = datasets.assign_sides(
-                source.name,
-                reads,
-                fraction=recipe.data.validation,
-                test=recipe.data.test,
-                seed=recipe.data.seed,
-            )
+            views.exact_only = folds.wanted(recipe.data, reads)
+            sided, copies, fold_of = _divide(source, recipe, reads, held_out=not views.exact_only)
             sizes, undecoded = _embed(sided, views, backbone, wanted)
             if not undecoded:
                 break
@@ -250,7 +279,28 @@ def _look(
         if on_side := [read for read in sided if read.photo.split == side]:
             labels = [number[read.photo.label] for read in on_side]
             sides[side] = Side(on_side, np.array(labels, dtype=np.int64))
-    return dataset, sides
+    return _Looked(dataset, sides, fold_of)
+
+
+def _divide(
+    source: Source, recipe: Recipe, reads: list[Read], *, held_out: bool
+) -> tuple[list[Read], list[Fault], NDArray[np.int64] | None]:
+    """The photos on their sides, the copies taken out, and the folds where none are held out."""
+    data = recipe.data
+    sided, copies = datasets.assign_sides(
+        source.name,
+        reads,
+        fraction=data.validation,
+        test=data.test,
+        seed=data.seed,
+        hold_out=held_out,
+    )
+    if held_out:
+        return sided, copies, None
+    trains = [read for read in sided if read.photo.split == TRAIN]
+    labels, hashes = [read.photo.label for read in trains], [read.sha256 for read in trains]
+    fold_of = assign_folds(labels, hashes, folds=data.folds, seed=data.seed)
+    return sided, copies, np.array(fold_of)
 
 
 def _embed(

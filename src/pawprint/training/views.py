@@ -52,11 +52,13 @@ class Views:
         self._augment, self._seed = recipe.augment, recipe.data.seed
         self._stores: dict[str, FeatureStore] = {}
         self._prefixes: dict[str, Prefix] = {}
+        self.exact_only = False  # where the same photos train and judge
 
     def prefix(
         self, backbone: Backbone, cut: str | None, *, pooled: bool, exact: bool = False
     ) -> Prefix:
         """A compiled prefix, see `compile_prefix`; compiled once as long as its weights stay."""
+        exact = exact or self.exact_only
         name = repr(prefix_key(backbone, cut, pooled=pooled, exact=exact))
         if name not in self._prefixes:
             self._prefixes[name] = compile_prefix(backbone, cut, pooled=pooled, exact=exact)
@@ -94,7 +96,8 @@ class Views:
         lacking = [n for n, s in enumerate(stores) if any(r.sha256 not in s for r in reads)]
         cuts = [(part.cut, part.pooled) for part in (parts[n] for n in lacking) if part.cut]
         if len(lacking) > 1 and len(cuts) == len(lacking):
-            together = compile_together(backbone, cuts, exact=parts[lacking[0]].exact)
+            exact = parts[lacking[0]].exact or self.exact_only
+            together = compile_together(backbone, cuts, exact=exact)
             if together is not None:
                 return self._embed(reads, together, Stores([stores[n] for n in lacking]), view)
         found: dict[str, tuple[int, int]] = {}

@@ -28,7 +28,6 @@ from pawprint.data.images import Pixels, Preprocessing
 from pawprint.data.sources import Source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.errors import BundleError, MissingExtra, PhotoError
-from pawprint.evaluation.metrics import Figures
 from pawprint.evaluation.overfitting import overfitting
 from pawprint.model import network
 from pawprint.parallel import map_chunks
@@ -93,7 +92,8 @@ class Finished:
     Args:
         material: the trained network and the photos.
         fitted: how it went.
-        judged: by side, what it predicts.
+        judged: by side, what it predicts; or, where there are folds, others in its place.
+        tried: what it predicts of some photos, for the bundle to be held against.
         board: the folder of its TensorBoard logs, if any.
         resumed: epochs that were finished before this process began.
     """
@@ -101,6 +101,7 @@ class Finished:
     material: Material
     fitted: Fitted
     judged: dict[str, Judged]
+    tried: Judged
     board: Path | None
     resumed: int = 0
 
@@ -119,10 +120,10 @@ def write_run(
     with bundle.whole_folder(folder) as partial:
         with clock.part("bundle"):
             trained = finished.material.network
-            card = _card(recipe, dataset, trained.backbone.digest, validation.figures)
+            card = _card(recipe, dataset, trained.backbone.digest, validation)
             model = network.whole_model(trained)
             bundle.write(partial / "model", card, network.to_onnx(trained, dataset.classes), model)
-            checked = _try_bundle(partial / "model", model, source, recipe, dataset, validation)
+            checked = _try_bundle(partial / "model", model, source, recipe, dataset, finished.tried)
             if recipe.keras_h5:
                 save_h5(model, partial / recipe.keras_h5)
         with clock.part("plots"):
@@ -134,12 +135,14 @@ def write_run(
         (partial / "recipe.toml").write_text(recipe_files.to_toml(recipe), "utf-8")
         dataset.write_manifest(partial)
         _write_predictions(partial / "predictions.csv", dataset, judged)
-        metrics = {side: side_judged.figures.to_dict() for side, side_judged in judged.items()}
+        metrics = {side: found.figures.to_dict() for side, found in judged.items()}
+        metrics[VALIDATION]["folds"] = validation.folds
         _write_json(
             partial / "metrics.json",
             {
                 **metrics,
                 "head": fitted.choice,
+                "stages": [found.to_dict() for found in fitted.outcomes],
                 "history": [_finite(row) for row in fitted.history],
             },
         )
@@ -153,8 +156,12 @@ def write_run(
             "created": card.created,
             "versions": card.versions,
             "bundle": checked,
-            "notes": overfitting(fitted.history, fitted.restored, len(validation.rows)),
+            "notes": overfitting(
+                fitted.history, fitted.restored, len(validation.rows), fitted.undone
+            ),
+            "folds": validation.folds,
             "restored": list(fitted.restored),
+            "undone": list(fitted.undone),
             "resumed_after_epochs": finished.resumed,
             "seconds": clock.seconds,
         }
@@ -162,13 +169,15 @@ def write_run(
     return record
 
 
-def _card(recipe: Recipe, dataset: Dataset, weights: str, found: Figures) -> bundle.Card:
+def _card(recipe: Recipe, dataset: Dataset, weights: str, validation: Judged) -> bundle.Card:
+    found = validation.figures
     return bundle.Card(
         classes=dataset.classes,
         preprocessing=recipe.data.preprocessing,
         mirror=recipe.mirror,
         metrics={
             "validation_photos": found.count,
+            "folds": validation.folds,
             "accuracy": found.accuracy,
             "accuracy_interval": list(found.accuracy_interval),
         },
@@ -272,7 +281,7 @@ def _plot(folder: Path, fitted: Fitted, judged: Judged, classes: Sequence[str]) 
     if fitted.choice:
         plots.save(plots.strength_curve(fitted.choice), folder, "head_strength")
     if fitted.history:
-        plots.save(plots.training_curves(fitted.history), folder, "training_curves")
+        plots.save(plots.training_curves(fitted.history, fitted.undone), folder, "training_curves")
 
 
 def _plot_photos(
@@ -317,11 +326,12 @@ def _write_predictions(path: Path, dataset: Dataset, judged: dict[str, Judged]) 
         writer = csv.writer(file)
         writer.writerow(["path", "split", "label", "predicted", *dataset.classes])
         for side, found in judged.items():
-            for row, given in zip(found.rows, found.probabilities, strict=True):
+            for place, (row, given) in enumerate(zip(found.rows, found.probabilities, strict=True)):
                 photo = dataset.photos[row]
+                split = side if found.fold_of is None else f"fold {found.fold_of[place] + 1}"
                 predicted = dataset.classes[int(given.argmax())]
                 shown = [f"{probability:.6f}" for probability in given]
-                writer.writerow([photo.path, side, photo.label, predicted, *shown])
+                writer.writerow([photo.path, split, photo.label, predicted, *shown])
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -1,0 +1,217 @@
+"""A stage after which the network is not better is undone, as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import pawprint
+from pawprint.data.split import VALIDATION
+from pawprint.errors import RecipeError
+from pawprint.evaluation.paired import compare
+from pawprint.model import backbones, network
+from pawprint.model.backbones import Backbone
+from pawprint.model.framework import load_keras
+from pawprint.model.head_layers import AveragePool, Dense, Dropout, HeadLayer
+from pawprint.testing import tiny_recipe
+from pawprint.training import stages
+from pawprint.training.checkpoint import Checkpoints, Kept
+from pawprint.training.gradient import Material, values_of
+from pawprint.training.recipe import GradientStage, LogisticStage, Recipe, Stage
+from pawprint.training.recipe_files import to_toml
+from pawprint.training.rollback import Outcome
+
+HURTS = GradientStage(train="last:12", optimizer="sgd", rate=1.0, epochs=2, batch_size=7)
+
+
+def head_stage(**values: Any) -> GradientStage:
+    return GradientStage(train="head", **{"epochs": 2, "batch_size": 7, **values})
+
+
+GOOD = head_stage(rate=0.02, epochs=6)
+HUGE = head_stage(optimizer="sgd", rate=1.0)
+STILL = head_stage(optimizer="sgd", rate=1e-9, epochs=1)
+
+
+def recipe_file(place: Path, *several: Stage, **values: Any) -> Path:
+    """The tiny recipe with other stages, as a file."""
+    tiny = tiny_recipe().model_dump()
+    path = place / f"{len(several)}.toml"
+    made = Recipe.model_validate({**tiny, "stage": several, "keras_h5": "whole.h5", **values})
+    path.write_text(to_toml(made), "utf-8")
+    return path
+
+
+def test_where_fine_tuning_hurts_the_run_is_that_of_the_head(tinted: Path, tmp_path: Path) -> None:
+    """On a tiny set, at a huge rate."""
+    alone = recipe_file(tmp_path, LogisticStage())
+    both = recipe_file(tmp_path, LogisticStage(), HURTS)
+    head = pawprint.train(tinted, recipe=alone, out=tmp_path / "head")
+    made = pawprint.train(tinted, recipe=both, out=tmp_path / "both")
+
+    (found,) = made.outcomes
+    assert (found.stage, found.undone) == (2, True)
+    assert found.comparison is not None
+    assert found.comparison.right_before == round(head.figures.accuracy * head.figures.count)
+    assert found.comparison.log_loss_before == pytest.approx(head.figures.log_loss)
+    assert not found.comparison.better
+    assert made.record["undone"] == [2]
+    metrics = json.loads((made.path / "metrics.json").read_text("utf-8"))
+    assert [Outcome.from_dict(row) for row in metrics["stages"]] == [found]
+    assert [row["stage"] for row in made.history] == [2] * len(made.history) != []
+    assert not any("overfits" in note for note in made.record["notes"])
+
+    assert made.figures == head.figures
+    for name in ("model/model.onnx", "predictions.csv"):
+        assert (made.path / name).read_bytes() == (head.path / name).read_bytes(), name
+    for name in ("model/model.keras", "whole.h5"):
+        one, other = (load_keras().models.load_model(run.path / name) for run in (made, head))
+        for weights in zip(one.get_weights(), other.get_weights(), strict=True):
+            assert np.array_equal(*weights)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return backbones.build(size=64, alpha=0.35, weights="random")
+
+
+@pytest.fixture(scope="module")
+def look(tinted: Path, scene: Any) -> Any:
+    return scene(tinted, tiny_recipe())
+
+
+@pytest.fixture
+def material(
+    backbone: Backbone, look: Any, tmp_path: Path, listener: Any
+) -> Callable[..., Material]:
+    def make(head: tuple[HeadLayer, ...] = (AveragePool(),)) -> Material:
+        load_keras().utils.set_random_seed(3)
+        own = Checkpoints(tmp_path / "run", look.recipe, backbone.digest, look.dataset)
+        made = network.build(backbone, head, 3)
+        return Material(made, look.views, look.sides, 3, 5, own, listener)
+
+    return make
+
+
+def weights(made: Material) -> list[NDArray[Any]]:
+    return list(values_of(made.network.variables))
+
+
+def same(one: list[NDArray[Any]], other: list[NDArray[Any]]) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+
+
+def test_a_stage_that_helps_is_kept_and_told_so(
+    material: Callable[..., Material], listener: Any
+) -> None:
+    made = material()
+    fitted = stages.fit([STILL, GOOD], made)
+    (found,) = fitted.outcomes
+    assert not found.undone
+    assert fitted.undone == ()
+    assert found.comparison is not None
+    assert found.comparison.better
+    labels = made.sides[VALIDATION].labels
+    right = (fitted.predict(VALIDATION).argmax(axis=1) == labels).sum()
+    assert found.comparison.right_after == right
+    assert listener.lines[-1].startswith("stage 2 kept: ")
+
+
+def test_what_is_undone_leaves_no_trace_but_its_epochs(
+    material: Callable[..., Material], listener: Any
+) -> None:
+    alone, made = material(), material()
+    first = stages.fit([GOOD], alone)
+    fitted = stages.fit([GOOD, HUGE], made)
+    assert fitted.undone == (2,)
+    assert same(weights(made), weights(alone))
+    assert np.array_equal(fitted.predict(VALIDATION), first.predict(VALIDATION))
+    assert [row["stage"] for row in fitted.history] == [1] * 6 + [2] * 2
+    assert listener.lines[-1].startswith("stage 2 undone: ")
+
+
+def test_a_later_stage_goes_on_from_what_stands(material: Callable[..., Material]) -> None:
+    made, alone = material(), material()
+    fitted = stages.fit([GOOD, HUGE, STILL.model_copy(update={"roll_back": False})], made)
+    second, third = fitted.outcomes
+    assert (second.undone, third.undone) == (True, False)
+    first = stages.fit([GOOD], alone).predict(VALIDATION)
+    labels = made.sides[VALIDATION].labels
+    assert third.comparison == compare(labels, first, fitted.predict(VALIDATION))
+    assert np.abs(fitted.predict(VALIDATION) - first).max() < 1e-5
+
+
+def test_one_after_another_can_be_undone(material: Callable[..., Material]) -> None:
+    alone, made = material(), material()
+    stages.fit([GOOD], alone)
+    fitted = stages.fit([GOOD, HUGE, HUGE], made)
+    assert fitted.undone == (2, 3)
+    assert same(weights(made), weights(alone))
+
+
+def test_without_roll_back_it_is_compared_and_stays(material: Callable[..., Material]) -> None:
+    made = material()
+    fitted = stages.fit([GOOD, HUGE.model_copy(update={"roll_back": False})], made)
+    (found,) = fitted.outcomes
+    assert found.comparison is not None
+    assert not found.comparison.better
+    assert not found.undone
+    labels = made.sides[VALIDATION].labels
+    right = (fitted.predict(VALIDATION).argmax(axis=1) == labels).sum()
+    assert found.comparison.right_after == right
+
+
+DEEP = (AveragePool(), *(Dense(units=512) for _ in range(4)))
+
+
+def test_a_stage_that_diverges_is_undone_and_told(
+    material: Callable[..., Material], listener: Any
+) -> None:
+    alone, made = material(DEEP), material(DEEP)
+    diverges = HUGE.model_copy(update={"epochs": 50})
+    stages.fit([STILL], alone)
+    fitted = stages.fit([STILL, diverges], made)
+    assert fitted.outcomes == (Outcome(2, None, undone=True),)
+    assert same(weights(made), weights(alone))
+    assert np.isfinite(fitted.predict(VALIDATION)).all()
+    assert listener.lines[-1] == "stage 2 undone: it diverged"
+    with pytest.raises(RecipeError, match=r"stage 2 diverged in epoch \d+:"):
+        stages.fit([STILL, diverges.model_copy(update={"roll_back": False})], material(DEEP))
+
+
+class Interrupted(Exception):
+    """Not an error of any kind that is handled."""
+
+
+@pytest.mark.parametrize("head", [(AveragePool(), Dropout(rate=0.2)), None])
+def test_resumed_before_and_after_a_roll_back_it_ends_the_same(
+    material: Callable[..., Material], head: tuple[HeadLayer, ...] | None
+) -> None:
+    first: Stage = GOOD if head else LogisticStage()
+    plan = [first, HUGE, GOOD.model_copy(update={"roll_back": False, "epochs": 2}), HUGE]
+
+    def fit(until: tuple[int, int] | None, kept: Kept | None = None) -> tuple[Any, ...]:
+        def report(row: dict[str, float]) -> None:
+            if (row["stage"], row["epoch"]) == until:
+                raise Interrupted
+
+        made = material(head) if head else material()
+        fitted = stages.fit(plan, made, kept, report=report)
+        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in fitted.history]
+        told = (rows, fitted.outcomes, fitted.predict(VALIDATION).tolist())
+        return weights(made), told, made.checkpoints
+
+    expected, told, own = fit(None)
+    assert [found.undone for found in told[1]] == [True, False, True]
+    for until in ((2, 1), (2, 2), (3, 1)):
+        with pytest.raises(Interrupted):
+            fit(until)
+        found, told_again, _ = fit(None, own.load())
+        assert told_again == told, until
+        assert same(found, expected), until
