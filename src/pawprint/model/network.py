@@ -105,7 +105,7 @@ def upper_model(network: Network, cut: str | None, *, batch_norm_moves: bool = F
         features, tensor = _scaled(backbone)
         suffix = backbone.network
     else:
-        shape = backbone.network.get_layer(cut).output.shape[1:]
+        shape = backbone.output(cut).shape[1:]
         if cut == backbone.last:
             pooled = network.pools
             features = keras.Input(shape[-1:] if pooled else shape, name="features")
