@@ -159,6 +159,8 @@ def _calibrate(network: Any, size: int, seed: int, scale: Scale, offset: Scale) 
     """Set a random network's running statistics, without which its output fades to nothing."""
     keras = load_keras()
     norms = [la for la in network.layers if isinstance(la, keras.layers.BatchNormalization)]
+    if not norms:
+        return
     for layer in norms:
         layer.momentum = 0.0
     # Blotches of all scales, as photos have: plain noise would average out on the way up.
