@@ -187,12 +187,13 @@ def _changes(
     name, alpha = (None, None) if backbone is None else applications.parse(backbone)
     given = {
         "backbone.name": name,
-        "backbone.alpha": alpha,
         "backbone.weights": None if weights is None else os.fspath(weights),
         "data.seed": seed,
         "data.validation": validation,
     }
-    return {**(changes or {}), **{place: v for place, v in given.items() if v is not None}}
+    width = {} if alpha is None else {"backbone.alpha": alpha}  # may be changed by itself
+    said = {place: value for place, value in given.items() if value is not None}
+    return {**width, **(changes or {}), **said}
 
 
 def _folder(out: str | os.PathLike[str] | None, name: str, resumed: Recipe | None) -> Path:
