@@ -98,11 +98,15 @@ class Network:
         # OpenVINO's Python binding sets itself up in its first call, and two threads that make it
         # at the same time wait for each other for ever.
         with _FIRST_CALL:
-            self(np.zeros(self._compiled.input(0).shape[1:], np.uint8))
+            self(np.zeros(self.photo_shape(), np.uint8))
 
     def shape(self, output: int = 0) -> tuple[int, ...]:
         """The shape of one photo's output, without the leading 1."""
         return tuple(self._compiled.output(output).shape)[1:]
+
+    def photo_shape(self) -> tuple[int, ...]:
+        """The shape of the photo that it takes."""
+        return tuple(self._compiled.input(0).shape)[1:]
 
     def __call__(self, photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Compute the outputs for one photo; any thread may call.

@@ -155,9 +155,11 @@ def test_what_has_no_translation_is_refused_by_its_name() -> None:
 
     with pytest.raises(RecipeError, match=r"'mine' is a PReLU, which cannot.*Dense, .*ReLU"):
         translate(keras.layers.PReLU(name="mine"), (4,))
-    with pytest.raises(RecipeError, match=r"'mine': only relu and linear"):
+    with pytest.raises(RecipeError, match=r"'mine' has the activation tanh.*known: linear, relu"):
         translate(keras.layers.Dense(3, activation="tanh", name="mine"), (4,))
-    with pytest.raises(RecipeError, match=r"'mine' has keepdims True.*only False"):
-        translate(keras.layers.GlobalAveragePooling2D(keepdims=True, name="mine"), (2, 2, 4))
-    with pytest.raises(RecipeError, match=r"'mine' has scale False"):
-        translate(keras.layers.BatchNormalization(scale=False, name="mine"), (4,))
+    with pytest.raises(RecipeError, match=r"'mine' has negative_slope 0\.5.*only 0\.0"):
+        translate(keras.layers.ReLU(negative_slope=0.5, name="mine"), (4,))
+    with pytest.raises(RecipeError, match=r"'mine' works along axis 1.*only along the last"):
+        translate(keras.layers.BatchNormalization(axis=1, name="mine"), (2, 3, 4))
+    with pytest.raises(RecipeError, match=r"'mine' reshapes .*only a vector to a map"):
+        translate(keras.layers.Reshape((4, 1, 4), name="mine"), (2, 2, 4))

@@ -50,7 +50,7 @@ def test_answers_and_gradients_are_those_of_the_plain_layers(backbone: Backbone,
     model.trainable = True
     inputs = features(backbone, cut)
     plain, expected = gradients(model, lambda x: model(x, training=False), inputs)
-    folded, found = gradients(model, still(backbone.network, cut), inputs)
+    folded, found = gradients(model, still(backbone, cut), inputs)
     np.testing.assert_allclose(folded, plain, rtol=1e-2, atol=1e-3)
     assert len(found) == len(expected) > 20
     for variable, one, other in zip(model.trainable_variables, found, expected, strict=True):
@@ -64,9 +64,7 @@ def test_fit_moves_no_statistics(backbone: Backbone) -> None:
     model.trainable = True
     inputs = features(backbone, "block_15_add")
     photo = keras.Input(inputs.shape[1:])
-    trained = keras.Model(
-        photo, keras.layers.Flatten()(still(backbone.network, "block_15_add")(photo))
-    )
+    trained = keras.Model(photo, keras.layers.Flatten()(still(backbone, "block_15_add")(photo)))
     before = [(v.path, np.array(v)) for v in model.variables]
     trained.compile("sgd", "mse")
     trained.fit(inputs, np.zeros((4, trained.output.shape[1])), epochs=1, verbose=0)
@@ -87,6 +85,7 @@ def test_a_layer_of_normalisation_alone_is_left_as_it_is() -> None:
     both = keras.layers.Conv2D(5, 1, use_bias=True)(tensor)
     normal = keras.layers.BatchNormalization(scale=False)(both)
     model = keras.Model(photo, keras.layers.Add()([both, normal]))  # read twice: neither
+    made = Backbone("drawn", 6, model, 1.0, 0.0, "")
     inputs = np.random.default_rng(0).normal(0, 1, (2, 6, 6, 3)).astype(np.float32)
     plain = np.asarray(model(inputs, training=False))
-    np.testing.assert_allclose(np.asarray(still(model)(inputs)), plain, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(still(made)(inputs)), plain, rtol=1e-5, atol=1e-5)

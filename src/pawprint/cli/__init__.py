@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from pawprint.cli import cache, datasets, evaluate, predict, recipes, samples, train
+from pawprint.cli import (
+    backbones,
+    cache,
+    compare,
+    datasets,
+    evaluate,
+    predict,
+    recipes,
+    samples,
+    train,
+)
 from pawprint.errors import PawprintError, RecipeError
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
@@ -27,6 +37,8 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("backbones")(backbones.backbones)
 app.command("samples")(samples.samples)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")

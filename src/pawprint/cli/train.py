@@ -39,9 +39,21 @@ def train(
             help="A value in place of the recipe's, such as stage.1.epochs=5; may be repeated.",
         ),
     ] = None,
+    backbone: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="NAME",
+            help="The network to start from, such as ResNet50V2 or MobileNetV2-0.35 (pawprint "
+            "backbones lists them).  [default: the recipe's]",
+        ),
+    ] = None,
     weights: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="A file with the backbone's pretrained weights (.h5, no top)."),
+        typer.Option(
+            metavar="FILE",
+            help="A file with the backbone's pretrained weights (.h5, no top); or imagenet, or "
+            "random.  [default: the recipe's]",
+        ),
     ] = None,
     validation: Annotated[
         Optional[float],  # noqa: UP045
@@ -81,6 +93,7 @@ def train(
         recipe=recipe,
         changes=dict(map(parse_change, changes or [])),
         out=out,
+        backbone=backbone,
         weights=weights,
         seed=seed,
         validation=validation,

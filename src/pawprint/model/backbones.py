@@ -1,28 +1,29 @@
-"""Pretrained networks with named cut points, and where their weights come from."""
+"""Pretrained networks with the points where they can be cut."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pawprint.errors import RecipeError, WeightsError
-from pawprint.model.framework import load_keras
-
-ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)  # the widths that have ImageNet weights
-_SIZES_WITH_WEIGHTS = (96, 128, 160, 192, 224)
+from pawprint.errors import RecipeError
+from pawprint.model import applications, pretrained
+from pawprint.model.framework import load_keras, numbered_anew
+from pawprint.model.layer_graph import Step, cut_points, steps_of
 
 # From scratch the running statistics of a small training must keep up with it; Keras' 0.999 is
 # made for a million steps.
 _MOMENTUM_FROM_SCRATCH = 0.9
+
+Scale = float | tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Backbone:
         name: as `keras.applications` calls it.
         size: height and width of its input, in pixels.
         network: the Keras model; scaled pixels (n, size, size, 3) to a map (n, h, w, channels).
-        scale: what raw 0-255 pixels are multiplied with,
+        scale: what raw 0-255 pixels are multiplied with, in all channels or in each,
         offset: and what is then added.
         digest: SHA-256 over its weights.
     """
@@ -41,19 +42,28 @@ class Backbone:
     name: str
     size: int
     network: Any
-    scale: float
-    offset: float
+    scale: Scale
+    offset: Scale
     digest: str
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The network's operations, in order."""
+        return steps_of(self.network)
 
     @property
     def cuts(self) -> tuple[str, ...]:
-        """The names of the layers that the network can be cut after."""
-        return tuple(layer.name for layer in self.network.layers[1:])
+        """The names of the operations after which one map alone is handed over."""
+        return tuple(self.steps[number].name for number in cut_points(self.steps))
 
     @property
     def last(self) -> str:
-        """The name of the last layer."""
-        return str(self.network.layers[-1].name)
+        """The name of the last operation."""
+        return self.steps[-1].name
+
+    def output(self, name: str) -> Any:
+        """The tensor that an operation gives in the network, by its name."""
+        return next(step.output for step in self.steps if step.name == name)
 
 
 def build(
@@ -68,9 +78,9 @@ def build(
     """Build a backbone with its weights.
 
     Args:
-        name: `MobileNetV2`.
+        name: one of `applications.APPLICATIONS`.
         size: height and width of the input, in pixels; at least 32.
-        alpha: width multiplier.
+        alpha: width multiplier, for those that have one.
         weights: `imagenet`, `random`, or a weights file (`.h5`, no top).
         offline: never download.
         seed: of random weights.
@@ -82,39 +92,75 @@ def build(
         RecipeError: an unknown name or width.
         WeightsError: the weights are not to be had, or do not fit.
     """
-    if name != "MobileNetV2":
-        raise RecipeError(f"there is no backbone {name!r} here; known: MobileNetV2")
+    known = applications.find(name)
+    widths = len(known.alphas) > 1
+    if alpha != 1.0 and not widths:
+        raise RecipeError(f"{name} has one width, 1.0, and was asked for {alpha}; leave alpha out")
     keras = load_keras()
-    found = None if weights == "random" else _find_weights(weights, size, alpha, offline)
+    given = None
+    if weights != "random":
+        given = pretrained.find_weights(weights, name, size, alpha, offline=offline)
     keras.utils.set_random_seed(seed)
 
     def make(source: str | None) -> Any:
-        with warnings.catch_warnings():  # Keras remarks on sizes that have no file of their own
+        more = {"alpha": alpha} if widths else {}
+        with warnings.catch_warnings(), numbered_anew():
+            # Keras remarks on sizes that have no file of their own.
             warnings.simplefilter("ignore", UserWarning)
-            return keras.applications.MobileNetV2(
-                input_shape=(size, size, 3), alpha=alpha, include_top=False, weights=source
+            return getattr(keras.applications, name)(
+                input_shape=(size, size, 3), include_top=False, weights=source, **more
             )
 
-    if found is None and weights != "random":
+    if given is None and weights != "random":
         try:
             with contextlib.redirect_stdout(sys.stderr):  # where Keras shows the download
                 network = make("imagenet")
         except Exception as error:  # urllib, ssl, HTTP, a proxy's page in place of the file ...
             print(file=sys.stderr)  # ends Keras' line
-            raise _unavailable(size, alpha, f"the download failed ({error})") from None
+            why = f"the download failed ({error})"
+            raise pretrained.unavailable(name, size, alpha, why) from None
     else:
         network = make(None)
-        if found is not None:
-            _load(network, found)
+        if given is not None:
+            pretrained.load_weights(network, given)
+    scale, offset = scaling(name)
     if weights == "random":
-        _calibrate(network, size, seed)
-    return Backbone(name, size, network, 1 / 127.5, -1.0, weights_digest([network]))
+        _calibrate(network, size, seed, scale, offset)
+    return Backbone(name, size, network, scale, offset, weights_digest([network]))
 
 
-def _calibrate(network: Any, size: int, seed: int) -> None:
+def scaling(name: str) -> tuple[Scale, Scale]:
+    """What a network's pixels are multiplied with, and what is then added.
+
+    >>> scaling("MobileNetV2") == (1 / 127.5, -1.0)
+    True
+
+    Args:
+        name: of the network; Keras' own function for it is tried on pixels.
+
+    Raises:
+        RecipeError: the function does more than that, or mixes channels.
+    """
+    module = getattr(load_keras().applications, applications.find(name).module)
+    pixels = np.array([[0, 0, 0], [255, 255, 255], [7, 90, 201]], np.float64)
+    black, white, mixed = np.array(module.preprocess_input(pixels[:, np.newaxis].copy()))[:, 0]
+    scale, offset = (white - black) / 255, black
+    if not np.allclose(pixels[2] * scale + offset, mixed, rtol=1e-9, atol=1e-9):
+        raise RecipeError(f"{name} does not scale its pixels channel by channel, as is needed here")
+    return _plain(scale), _plain(offset)
+
+
+def _plain(values: Any) -> Scale:
+    one, *others = map(float, values)
+    return one if others == [one, one] else (one, *others)
+
+
+def _calibrate(network: Any, size: int, seed: int, scale: Scale, offset: Scale) -> None:
     """Set a random network's running statistics, without which its output fades to nothing."""
     keras = load_keras()
     norms = [la for la in network.layers if isinstance(la, keras.layers.BatchNormalization)]
+    if not norms:
+        return
     for layer in norms:
         layer.momentum = 0.0
     # Blotches of all scales, as photos have: plain noise would average out on the way up.
@@ -123,12 +169,14 @@ def _calibrate(network: Any, size: int, seed: int) -> None:
         side = -(-size // cells)
         coarse = random.standard_normal((16, cells, cells, 3), np.float32)
         noise += coarse.repeat(side, axis=1).repeat(side, axis=2)[:, :size, :size]
-    network(np.clip(noise / 3, -1, 1), training=True)
+    grey, reach = 127.5 * np.array(scale) + np.array(offset), 127.5 * np.array(scale)
+    blotches = np.clip(noise / 3, -1, 1) * reach + grey
+    network(blotches.astype(np.float32), training=True)
     for layer in norms:
         layer.momentum = _MOMENTUM_FROM_SCRATCH
 
 
-def weights_digest(layers: Sequence[Any]) -> str:
+def weights_digest(layers: Iterable[Any]) -> str:
     """SHA-256 over the weights of Keras layers, in their order."""
     digest = hashlib.sha256()
     for layer in layers:
@@ -136,47 +184,3 @@ def weights_digest(layers: Sequence[Any]) -> str:
             digest.update(str(values.shape).encode())
             digest.update(values.tobytes())
     return digest.hexdigest()
-
-
-def _find_weights(weights: str | Path, size: int, alpha: float, offline: bool) -> Path | None:
-    """The file to load, or None where Keras should download it."""
-    if weights != "imagenet":
-        if not Path(weights).is_file():
-            raise WeightsError(f"{weights}: there is no such weights file; give one with --weights")
-        return Path(weights)
-    if alpha not in ALPHAS:
-        raise RecipeError(
-            f"MobileNetV2 has no ImageNet weights at alpha {alpha}; it has them at "
-            f"{', '.join(map(str, ALPHAS))}"
-        )
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    path = home / "models" / _file_name(size, alpha)
-    if path.is_file():
-        return path
-    if offline:
-        raise _unavailable(size, alpha, f"{path} is not there, and downloading is off")
-    return None
-
-
-def _file_name(size: int, alpha: float) -> str:
-    rows = size if size in _SIZES_WITH_WEIGHTS else 224
-    return f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{rows}_no_top.h5"
-
-
-def _load(network: Any, path: Path) -> None:
-    try:
-        network.load_weights(str(path))
-    except Exception as error:  # h5py and Keras raise many kinds for a file that does not fit
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise WeightsError(
-            f"{path}: these weights do not fit {network.name} without its top ({line}); expected "
-            "the whole file that Keras offers for this network, width and size"
-        ) from None
-
-
-def _unavailable(size: int, alpha: float, why: str) -> WeightsError:
-    return WeightsError(
-        f"the ImageNet weights of MobileNetV2 are not to be had: {why}. Three ways out: connect to "
-        f"the internet and run again; give the file with --weights FILE; or put "
-        f"{_file_name(size, alpha)} into a folder's models/ and set KERAS_HOME to that folder"
-    )

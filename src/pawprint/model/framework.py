@@ -33,6 +33,24 @@ def load_keras() -> Any:
     return keras
 
 
+@contextlib.contextmanager
+def numbered_anew() -> Iterator[None]:
+    """Let Keras number layers without a name as in a new process.
+
+    It counts on over all networks of a process, so the same layer would have another name each
+    time; and recipes, cuts and cached features go by the names.
+    """
+    load_keras()
+    from keras.src.backend.common import global_state
+
+    counted = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", counted)
+
+
 def has_gpu() -> bool:
     """Whether Keras' backend sees a GPU."""
     return bool(load_keras().distribution.list_devices("gpu"))

@@ -105,14 +105,14 @@ def upper_model(network: Network, cut: str | None, *, batch_norm_moves: bool = F
     if cut is None:
         features, tensor = _scaled(backbone)
     else:
-        shape = backbone.network.get_layer(cut).output.shape[1:]
+        shape = backbone.output(cut).shape[1:]
         if cut == backbone.last:
             pooled = network.pools
             features = keras.Input(shape[-1:] if pooled else shape, name="features")
             return keras.Model(features, _answer(network.head[pooled:], features))
         features = tensor = keras.Input(shape, name="features")
     if not batch_norm_moves:
-        suffix = still(backbone.network, cut)
+        suffix = still(backbone, cut)
     else:
         suffix = suffix_model(backbone, cut) if cut else backbone.network
     return keras.Model(features, _answer(network.head, suffix(tensor)))

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from pawprint import engine
 from pawprint.data.images import Pixels
 from pawprint.errors import RecipeError
-from pawprint.model.backbones import Backbone, weights_digest
+from pawprint.model.backbones import Backbone, Scale, weights_digest
 from pawprint.model.framework import has_gpu, load_keras
+from pawprint.model.layer_graph import has_weights, steps_up_to
 from pawprint.model.onnx_graph import VERSION as GRAPH_VERSION
-from pawprint.model.onnx_graph import Graph, layers_up_to
+from pawprint.model.onnx_graph import Graph
 
 
 class Prefix(Protocol):
@@ -99,7 +100,7 @@ class KerasPrefix:
 
     def __init__(self, backbone: Backbone, cut: str, *, pooled: bool = False) -> None:
         keras = load_keras()
-        output = backbone.network.get_layer(cut).output
+        output = backbone.output(cut)
         if pooled:
             output = keras.layers.GlobalAveragePooling2D()(output)
         self._backbone = backbone
@@ -111,9 +112,10 @@ class KerasPrefix:
 
     def __call__(self, photos: list[Pixels]) -> list[NDArray[Any]]:
         """Features, float16; all photos in one batch."""
-        scaled = np.stack(photos) * np.float32(self._backbone.scale) + self._backbone.offset
+        scaled = np.stack(photos) * np.asarray(self._backbone.scale, np.float32)
+        scaled += np.asarray(self._backbone.offset, np.float32)
         with self._lock:
-            features = self._model.predict_on_batch(scaled.astype(np.float32))
+            features = self._model.predict_on_batch(scaled)
         return list(np.asarray(features, dtype=np.float16))
 
 
@@ -209,16 +211,16 @@ def prefix_onnx(backbone: Backbone, cut: str, *, pooled: bool = False) -> bytes:
 
 def _onnx(backbone: Backbone, outputs: Mapping[str, tuple[str, bool]]) -> bytes:
     """An ONNX network from `image` to features by their names, each of a cut, pooled or not."""
-    numbers = {layer.name: number for number, layer in enumerate(backbone.network.layers)}
-    highest = max((cut for cut, _ in outputs.values()), key=numbers.__getitem__)
+    places = {step.name: number for number, step in enumerate(backbone.steps)}
+    highest = max((cut for cut, _ in outputs.values()), key=places.__getitem__)
     graph = Graph(f"{backbone.name} up to {highest}")
     photo = graph.photo(backbone.size, backbone.scale, backbone.offset)
     graph.network(backbone, photo, highest)
     for name, (cut, pooled) in outputs.items():
-        _, height, width, channels = backbone.network.get_layer(cut).output.shape
+        _, height, width, channels = backbone.output(cut).shape
         if pooled:
-            places = graph.add("GlobalAveragePool", [graph.tensors[cut]], f"{name}/pooled")
-            graph.add("Flatten", [places], name)
+            pool = graph.add("GlobalAveragePool", [graph.tensors[cut]], f"{name}/pooled")
+            graph.add("Flatten", [pool], name)
             graph.output(name, ["n", channels])
         else:
             graph.add("Transpose", [graph.tensors[cut]], name, perm=[0, 2, 3, 1])
@@ -232,10 +234,16 @@ def _key(
     return {
         "backbone": backbone.name,
         # Of these layers alone: what is above the cut may have been trained meanwhile.
-        "weights": weights_digest(layers_up_to(backbone.network, cut)),
-        "scale": backbone.scale,
-        "offset": backbone.offset,
+        "weights": weights_digest(
+            step.operation for step in steps_up_to(backbone.steps, cut) if has_weights(step)
+        ),
+        "scale": _one(backbone.scale),
+        "offset": _one(backbone.offset),
         "cut": cut,
         "pooled": str(pooled),
         "computed_by": computed_by,
     }
+
+
+def _one(values: Scale) -> float | str:
+    return values if isinstance(values, float) else " ".join(map(str, values))

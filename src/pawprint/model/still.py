@@ -9,83 +9,82 @@ integer-arithmetic-only inference", 2018, section 3.2).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
+from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
+from pawprint.model.layer_graph import Step, has_weights, is_tensor
 
 
-def still(network: Any, cut: str | None = None) -> Any:
+def still(backbone: Backbone, cut: str | None = None) -> Any:
     """A Keras layer that runs a network as for predicting, also in training; its weights may train.
 
     Calling the network with `training=False` is not enough: `fit` overrides that (Keras issue
     20285).
 
     Args:
-        network: a functional Keras model of one input and one output.
-        cut: the name of the layer to begin after, which alone hands over to what follows; None for
-            the whole network.
+        backbone: whose layers.
+        cut: the name of the operation to begin after; None for the whole network.
 
     Returns:
         A layer from the cut's output to the network's, sharing its weights.
     """
-    begin = network.get_layer(cut).output if cut else network.inputs[0]
-    steps = _steps(network, begin)
+    begin = backbone.output(cut) if cut else backbone.network.inputs[0]
+    pairs = _paired(backbone.steps, begin)
 
     class Still(load_keras().layers.Layer):  # type: ignore[misc]  # Keras comes late
         def __init__(self) -> None:
             super().__init__(name="still")
-            self.parts = [part for step in steps for part in step if part is not None]
+            # Keras finds the weights of what stands in an attribute.
+            self.parts = [step.operation for pair in pairs for step in pair if has_weights(step)]
 
         def call(self, inputs: Any) -> Any:
             tensors = {id(begin): inputs}
-            for layer, norm in steps:
-                given = [tensors[id(source)] for source in inputs_of(layer)]
-                if norm is not None:
-                    tensors[id(norm.output)] = _folded(layer, norm, given[0])
+            for step, *norms in pairs:
+                given = [tensors[id(x)] if is_tensor(x) else x for x in step.inputs]
+                if norms:
+                    folded = _folded(step.operation, norms[0].operation, given[0])
+                    tensors[id(norms[0].output)] = folded
                 else:
-                    tensors[id(layer.output)] = _at_rest(layer, given)
-            return tensors[id(network.outputs[0])]
+                    tensors[id(step.output)] = _at_rest(step.operation, given)
+            return tensors[id(backbone.network.outputs[0])]
 
     return Still()
 
 
-def inputs_of(layer: Any) -> list[Any]:
-    """The tensors that go into a layer of a functional model; none into its input."""
-    if type(layer).__name__ == "InputLayer":
-        return []
-    return layer.input if isinstance(layer.input, list) else [layer.input]
-
-
-def _steps(network: Any, begin: Any) -> list[tuple[Any, Any]]:
-    """The layers above a tensor in order, a convolution with the normalisation to fold into it."""
-    readers: dict[int, list[Any]] = {}
+def _paired(steps: Sequence[Step], begin: Any) -> list[tuple[Step, ...]]:
+    """The steps above a tensor in order, a convolution with the normalisation to fold into it."""
+    readers: dict[int, list[Step]] = {}
     reached, above = {id(begin)}, []
-    for layer in network.layers:
-        if any(id(source) in reached for source in inputs_of(layer)):
-            above.append(layer)
-            reached.add(id(layer.output))
-        for source in inputs_of(layer):
-            readers.setdefault(id(source), []).append(layer)
-    folded = {id(layer): _foldable(layer, readers.get(id(layer.output), [])) for layer in above}
-    gone = {id(norm) for norm in folded.values() if norm is not None}
-    return [(layer, folded[id(layer)]) for layer in above if id(layer) not in gone]
+    for step in steps:
+        for tensor in step.tensors:
+            readers.setdefault(id(tensor), []).append(step)
+        if any(id(tensor) in reached for tensor in step.tensors):
+            above.append(step)
+            reached.add(id(step.output))
+    norms = {step.name: _foldable(step, readers.get(id(step.output), [])) for step in above}
+    gone = {norm.name for norm in norms.values() if norm is not None}
+    pairs = [(step, norms[step.name]) for step in above if step.name not in gone]
+    return [(step,) if norm is None else (step, norm) for step, norm in pairs]
 
 
-def _foldable(layer: Any, readers: list[Any]) -> Any | None:
+def _foldable(step: Step, readers: Sequence[Step]) -> Step | None:
     """The batch normalisation that alone reads a linear convolution, if that is what there is."""
-    if type(layer).__name__ not in ("Conv2D", "DepthwiseConv2D"):
+    if type(step.operation).__name__ not in ("Conv2D", "DepthwiseConv2D") or len(readers) != 1:
         return None
-    if layer.activation is not load_keras().activations.linear or len(readers) != 1:
-        return None
-    norm = readers[0]
+    norm = readers[0].operation
+    linear = step.operation.activation is load_keras().activations.linear
     fits = type(norm).__name__ == "BatchNormalization" and norm.axis in (3, -1)
-    return norm if fits else None
+    return readers[0] if linear and fits else None
 
 
-def _at_rest(layer: Any, given: list[Any]) -> Any:
-    told = {"training": False} if "training" in signature(layer.call).parameters else {}
-    return layer(given[0] if len(given) == 1 else given, **told)
+def _at_rest(operation: Any, given: list[Any]) -> Any:
+    if not isinstance(operation, load_keras().layers.Layer):
+        return operation(*given)
+    told = {"training": False} if "training" in signature(operation.call).parameters else {}
+    return operation(given[0] if len(given) == 1 else given, **told)
 
 
 def _folded(layer: Any, norm: Any, inputs: Any) -> Any:

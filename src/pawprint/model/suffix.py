@@ -12,6 +12,7 @@ from typing import Any
 from pawprint.errors import RecipeError
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
+from pawprint.model.layer_graph import cut_points, has_weights
 
 
 def first_trained(backbone: Backbone, train: str) -> int:
@@ -72,23 +73,17 @@ def cut_below(backbone: Backbone, first: int) -> str | None:
         first: the number of the first layer that trains, as `first_trained` gives it.
 
     Returns:
-        The name of the layer to cut after; None where that would be the input.
+        The name of the operation to cut after; None where no weights would be below it.
     """
-    layers = backbone.network.layers
+    layers, steps = backbone.network.layers, backbone.steps
     while first < len(layers) and not layers[first].weights:
         first += 1  # a layer without weights may as well be frozen
-    number = {id(layer.output): index for index, layer in enumerate(layers)}
-    last_use = [0] * len(layers)
-    for index, layer in enumerate(layers[1:], 1):
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        for tensor in inputs:
-            last_use[number[id(tensor)]] = index
-    cut, needed_until = 0, last_use[0]
-    for index in range(1, first):
-        if needed_until <= index:
-            cut = index
-        needed_until = max(needed_until, last_use[index])
-    return str(layers[cut].name) if cut else None
+    places = {id(step.operation): number for number, step in enumerate(steps)}
+    limit = places[id(layers[first])] if first < len(layers) else len(steps)
+    below = [number for number in cut_points(steps) if number < limit]
+    if not below or not any(has_weights(step) for step in steps[: below[-1] + 1]):
+        return None
+    return steps[below[-1]].name
 
 
 def set_trained(backbone: Backbone, first: int) -> None:
@@ -114,5 +109,4 @@ def suffix_model(backbone: Backbone, cut: str) -> Any:
     Returns:
         A model from the cut's output, channels last, to the backbone's map.
     """
-    network = backbone.network
-    return load_keras().Model(network.get_layer(cut).output, network.output, name="suffix")
+    return load_keras().Model(backbone.output(cut), backbone.network.output, name="suffix")

@@ -17,7 +17,7 @@ from pydantic import (
 
 from pawprint.data.augment import Augmentation
 from pawprint.data.images import Preprocessing
-from pawprint.model.backbones import ALPHAS
+from pawprint.model import applications
 from pawprint.model.head_layers import AveragePool, Dropout, Flatten, HeadLayer
 
 
@@ -82,20 +82,23 @@ class BackbonePart(_Part):
     Args:
         name: of the network.
         weights: `imagenet`, `random`, or a file's path.
-        alpha: the network's width.
+        alpha: the network's width, where it has several.
     """
 
-    name: Literal["MobileNetV2"] = "MobileNetV2"
+    name: applications.Name = "MobileNetV2"
     weights: str = Field(default="imagenet", min_length=1)
     alpha: float = Field(default=1.0, gt=0, le=2)
 
     @field_validator("alpha")
     @classmethod
     def _has_weights(cls, value: float, others: ValidationInfo) -> float:
-        if others.data.get("weights") == "imagenet" and value not in ALPHAS:
-            raise ValueError(
-                f'must be one of {", ".join(map(str, ALPHAS))} with weights = "imagenet"'
-            )
+        if name := others.data.get("name"):  # missing where it has a fault
+            alphas = applications.find(name).alphas
+            if value != 1.0 and len(alphas) == 1:
+                raise ValueError(f"must be 1.0, the only width of {name}")
+            if others.data.get("weights") == "imagenet" and value not in alphas:
+                known = ", ".join(map(str, alphas))
+                raise ValueError(f'must be one of {known} with weights = "imagenet"')
         return value
 
 

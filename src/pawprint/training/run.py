@@ -21,7 +21,7 @@ from pawprint.data.sources import Source, open_source
 from pawprint.data.split import TEST, TRAIN, VALIDATION, assign_folds
 from pawprint.errors import SourceError
 from pawprint.evaluation.metrics import Figures
-from pawprint.model import backbones, network
+from pawprint.model import applications, backbones, network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
 from pawprint.model.prefix import NoPrefix
@@ -79,6 +79,7 @@ def train(
     recipe: str | os.PathLike[str] = "quick",
     changes: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
+    backbone: str | None = None,
     weights: str | os.PathLike[str] | None = None,
     seed: int | None = None,
     validation: float | None = None,
@@ -108,7 +109,10 @@ def train(
         recipe: the name of a recipe, or a TOML file.
         changes: values in place of the recipe's, such as `{"stage.1.epochs": 5}`.
         out: the run's folder; by default `runs/<source>-<time>`.
-        weights: a file with the backbone's weights; by default as the recipe says.
+        backbone: the network to start from, such as `ResNet50V2` or `MobileNetV2-0.35`; by default
+            the recipe's.
+        weights: `imagenet`, `random`, or a file with the backbone's weights; by default as the
+            recipe says.
         seed: of the split and everything else drawn at random; by default the recipe's.
         validation: the part of each class to hold out; by default the recipe's. Where it is given,
             here or in `changes`, photos are held out however few there are.
@@ -132,7 +136,7 @@ def train(
         OutputError: the run's folder exists or cannot be written.
         MissingExtra: a package that is needed is not installed.
     """
-    chosen = recipe_files.validate(recipe, _changes(changes, weights, seed, validation))
+    chosen = recipe_files.validate(recipe, _changes(changes, backbone, weights, seed, validation))
     if tensorboard:
         load_writer()  # know now, not after the photos were looked at
     if chosen.augment and not chosen.augments:
@@ -148,13 +152,13 @@ def train(
         views = Views(opened, chosen, cache_folder() if cache else None, progress)
         with clock.part("loading the network"), progress.step("Loading the network", None):
             load_keras().utils.set_random_seed(chosen.data.seed)
-            backbone = _backbone(chosen, offline)
-        looked = _look(opened, chosen, views, backbone, strict, progress, clock)
+            built = _backbone(chosen, offline)
+        looked = _look(opened, chosen, views, built, strict, progress, clock)
         dataset = looked.dataset
-        checkpoints = Checkpoints(folder, chosen, backbone.digest, dataset)
+        checkpoints = Checkpoints(folder, chosen, built.digest, dataset)
         kept = checkpoints.begin(resume, progress)
         material = Material(
-            network=network.build(backbone, chosen.head, len(dataset.classes)),
+            network=network.build(built, chosen.head, len(dataset.classes)),
             views=views,
             sides=looked.sides,
             classes=len(dataset.classes),
@@ -206,17 +210,22 @@ def _fit(
 
 def _changes(
     changes: Mapping[str, Any] | None,
+    backbone: str | None,
     weights: str | os.PathLike[str] | None,
     seed: int | None,
     validation: float | None,
 ) -> dict[str, Any]:
     """What the caller said in place of what the recipe says."""
+    name, alpha = (None, None) if backbone is None else applications.parse(backbone)
     given = {
+        "backbone.name": name,
         "backbone.weights": None if weights is None else os.fspath(weights),
         "data.seed": seed,
         "data.validation": validation,
     }
-    made = {**(changes or {}), **{place: v for place, v in given.items() if v is not None}}
+    width = {} if alpha is None else {"backbone.alpha": alpha}  # may be changed by itself
+    said = {place: value for place, value in given.items() if value is not None}
+    made = {**width, **(changes or {}), **said}
     if "data.validation" in made:  # who says how many to hold out wants some held out
         made.setdefault("data.folds", 0)
     return made
