@@ -79,6 +79,13 @@ def train(
         bool,
         typer.Option("--resume", help="Go on after the last epoch that an interruption left."),
     ] = False,
+    time_limit: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="TIME",
+            help="End within this time, such as 60s or 5m, and say what was left out to keep it.",
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Log every epoch for TensorBoard.")
     ] = False,
@@ -87,6 +94,7 @@ def train(
     from pawprint.progress import Terminal
     from pawprint.training.recipe_files import parse_change
     from pawprint.training.run import train as run_training
+    from pawprint.training.time_limit import seconds
 
     run = run_training(
         source,
@@ -102,6 +110,7 @@ def train(
         cache=cache,
         resume=resume,
         tensorboard=tensorboard,
+        time_limit=None if time_limit is None else seconds(time_limit),
         progress=Terminal(),
     )
     typer.echo(_summary(run))
@@ -132,6 +141,9 @@ def _summary(run: Run) -> str:
     if run.test_figures is not None:
         lines.append(_figures("test", run.test_figures))
     lines += [f"note         {note}" for note in run.record["notes"]]
+    if limited := run.record["time_limit"]:
+        told = "; ".join(limited["left_out"]) or "nothing was left out"
+        lines.append(f"time limit   {limited['seconds']:g} s: {told}")
     tried = run.record["bundle"]
     same = tried["photos"] - tried["labels_differing"]
     lines += [

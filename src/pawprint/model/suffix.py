@@ -12,7 +12,7 @@ from typing import Any
 from pawprint.errors import RecipeError
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
-from pawprint.model.layer_graph import cut_points, has_weights
+from pawprint.model.layer_graph import Step, cut_points, has_weights
 
 
 def first_trained(backbone: Backbone, train: str) -> int:
@@ -84,6 +84,42 @@ def cut_below(backbone: Backbone, first: int) -> str | None:
     if not below or not any(has_weights(step) for step in steps[: below[-1] + 1]):
         return None
     return steps[below[-1]].name
+
+
+def shallower(backbone: Backbone, train: str) -> dict[str, float]:
+    """Other values of `train` that train fewer layers: for about half and a quarter of the work.
+
+    Args:
+        backbone: whose layers.
+        train: as of `first_trained`.
+
+    Returns:
+        By value, its part of the multiplications above the cut of `train`.
+    """
+    cut = cut_below(backbone, first_trained(backbone, train))
+    steps = backbone.steps
+    begin = next((n for n, step in enumerate(steps) if step.name == cut), -1) + 1
+    work = [_multiplications(step) for step in steps]
+    whole = sum(work[begin:])
+    layers = {id(layer): number for number, layer in enumerate(backbone.network.layers)}
+    found: dict[str, float] = {}
+    for part in (0.5, 0.25):
+        for place in cut_points(steps):
+            above = sum(work[place + 1 :])
+            if place >= begin and 0 < above <= part * whole:
+                number = layers.get(id(steps[place + 1].operation))
+                if number is not None:
+                    found.setdefault(f"from:{number}", above / whole)
+                    break
+    return found
+
+
+def _multiplications(step: Step) -> int:
+    """About how many an operation makes for a photo: each weight once a place of its output."""
+    if not has_weights(step) or len(step.output.shape) != 4:
+        return 0
+    _, height, width, _ = step.output.shape
+    return int(height * width * step.operation.count_params())
 
 
 def set_trained(backbone: Backbone, first: int) -> None:

@@ -24,6 +24,7 @@ from pawprint.training.batches import Handed, Side, epoch_batches, row_shapes, s
 from pawprint.training.checkpoint import Arrays, Checkpoints, Kept, Progressed
 from pawprint.training.recipe import MIRROR, GradientStage, Stage, View
 from pawprint.training.rollback import Standing
+from pawprint.training.time_limit import TimeLimit
 from pawprint.training.views import Part, Views
 
 _TAKEN = 512  # photos whose features are in memory at once when only predicting
@@ -50,6 +51,7 @@ class Material:
         checkpoints: where it is kept after each epoch; None keeps nothing.
         progress: where to show how it goes.
         mirror: whether answers are means over a photo and its mirror image.
+        limit: when the training is to end, where that was asked for.
     """
 
     network: Network
@@ -60,6 +62,7 @@ class Material:
     checkpoints: Checkpoints | None
     progress: Progress
     mirror: bool = False
+    limit: TimeLimit | None = None
 
     @property
     def judged_views(self) -> tuple[View, ...]:
@@ -86,15 +89,11 @@ class GradientFit:
     ) -> None:
         self._stage, self._material, self._so_far = stage, material, so_far
         self._before = before
-        self._model = _trained_model(stage, material.network)
         self._prefix, self._exact = stage_prefixes(
             stage, material.views, material.network.backbone, pools=material.network.pools
         )
         self._steps = steps(stage, material.sides[TRAIN])
-        loss, entropy = _losses(stage, material.classes)
-        optimizer = _optimizer(stage, self._steps)
-        self._model.compile(optimizer, loss, metrics=["accuracy", entropy])
-        self._model.optimizer.build(self._model.trainable_variables)
+        self._model = compiled_model(stage, material.network, material.classes, self._steps)
         self._best: Arrays = []
         self._warm_up = 0.0  # seconds that the epoch spent before its first batch was done
 
@@ -118,9 +117,23 @@ class GradientFit:
             self._keep()
             self._tell(row)
             report(row)
+            if self._late(row):
+                break
         if stage.best_weights and self._best:
             assign(self._material.network.variables, self._best)
         self._expect_numbers()
+
+    def _late(self, row: dict[str, float]) -> bool:
+        """Whether another epoch like this one would not end in time."""
+        limit, epoch = self._material.limit, int(row["epoch"])
+        more = epoch < self._stage.epochs and not self._so_far.stopped
+        if limit is None or not more or limit.left > row["seconds"] - self._warm_up:
+            return False
+        limit.left_out.append(
+            f"stage {self._so_far.stage} ended after {epoch} of {self._stage.epochs} epochs, which "
+            "took longer than reckoned"
+        )
+        return True
 
     def predict(self, side: str) -> NDArray[np.float64]:
         """Probabilities of one side's photos by the network as it is, float64, (n, classes)."""
@@ -295,8 +308,15 @@ def stage_prefixes(
     return fast, views.prefix(backbone, part.cut, pooled=part.pooled, exact=True)
 
 
-def _trained_model(stage: GradientStage, whole: Network) -> Any:
-    """The Keras model of what is above the cut, with the right layers trainable."""
+def compiled_model(stage: GradientStage, whole: Network, classes: int, steps: int) -> Any:
+    """The Keras model of what is above a stage's cut, ready to train.
+
+    Args:
+        stage: which layers train, and how.
+        whole: the network, whose weights it shares and whose other layers are frozen.
+        classes: how many.
+        steps: batches an epoch.
+    """
     first = first_trained(whole.backbone, stage.train)
     set_trained(whole.backbone, first)
     model = network.upper_model(
@@ -305,6 +325,9 @@ def _trained_model(stage: GradientStage, whole: Network) -> Any:
     trained = [*whole.backbone.network.layers[first:], *whole.head]
     expected = sum(len(layer.trainable_variables) for layer in trained)
     assert len(model.trainable_variables) == expected, (len(model.trainable_variables), expected)
+    loss, entropy = _losses(stage, classes)
+    model.compile(_optimizer(stage, steps), loss, metrics=["accuracy", entropy])
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

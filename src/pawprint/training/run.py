@@ -19,7 +19,7 @@ from pawprint.data.cache import cache_folder
 from pawprint.data.dataset import Dataset, Fault, Read
 from pawprint.data.sources import Source, open_source
 from pawprint.data.split import TEST, TRAIN, VALIDATION, assign_folds
-from pawprint.errors import SourceError
+from pawprint.errors import RecipeError, SourceError
 from pawprint.evaluation.metrics import Figures
 from pawprint.model import applications, backbones, network
 from pawprint.model.backbones import Backbone
@@ -31,10 +31,12 @@ from pawprint.training.batches import Side
 from pawprint.training.checkpoint import Checkpoints, Kept
 from pawprint.training.gradient import Material, Reporter
 from pawprint.training.needs import Wanted, first_parts
+from pawprint.training.pace import keep_within
 from pawprint.training.recipe import Recipe
 from pawprint.training.rollback import Outcome
 from pawprint.training.stages import Fitted, Judged
 from pawprint.training.tensorboard import Board, load_writer
+from pawprint.training.time_limit import TimeLimit
 from pawprint.training.views import Views
 from pawprint.training.writing import Clock, Finished, write_run
 
@@ -88,6 +90,7 @@ def train(
     cache: bool = True,
     resume: bool = False,
     tensorboard: bool = False,
+    time_limit: float | None = None,
     progress: Progress = SILENT,
 ) -> Run:
     """Train a classifier on a folder or an archive of photos.
@@ -122,6 +125,8 @@ def train(
         resume: go on where the same training was interrupted, after its last finished epoch. With
             no `out`, the newest unfinished run of this source in `runs/`.
         tensorboard: also log every epoch for TensorBoard, in the run's folder.
+        time_limit: seconds within which the run is to be there: stages, epochs and, where even
+            their features would take longer, photos are left out, and told in `run.json`.
         progress: where to show how it goes.
 
     Returns:
@@ -137,11 +142,14 @@ def train(
         MissingExtra: a package that is needed is not installed.
     """
     chosen = recipe_files.validate(recipe, _changes(changes, backbone, weights, seed, validation))
+    if time_limit and resume:
+        raise RecipeError("a training with a time limit cannot be resumed: leave one of them out")
     if tensorboard:
         load_writer()  # know now, not after the photos were looked at
     if chosen.augment and not chosen.augments:
         progress.say('[[augment]] does nothing here: no stage has views = "fresh" or above 1')
     clock = Clock()
+    limit = TimeLimit(time_limit, clock.start) if time_limit else None
     with open_source(source, offline=offline, progress=progress) as opened:
         folder = _folder(out, opened.name, chosen if resume else None)
         bundle.check_writable(folder)
@@ -153,7 +161,10 @@ def train(
         with clock.part("loading the network"), progress.step("Loading the network", None):
             load_keras().utils.set_random_seed(chosen.data.seed)
             built = _backbone(chosen, offline)
-        looked = _look(opened, chosen, views, built, strict, progress, clock)
+        if limit:
+            limit.loaded(clock.parts["loading the network"])
+        looked = _look(opened, chosen, views, built, strict, progress, clock, limit)
+        chosen = looked.recipe
         dataset = looked.dataset
         checkpoints = Checkpoints(folder, chosen, built.digest, dataset)
         kept = checkpoints.begin(resume, progress)
@@ -167,6 +178,7 @@ def train(
             checkpoints=checkpoints if looked.fold_of is None else None,
             progress=progress,
             mirror=chosen.mirror,
+            limit=limit,
         )
         before = tuple(kept.progressed.history) if kept else ()
         board = Board(checkpoints.folder if tensorboard else None, before)
@@ -191,8 +203,12 @@ def train(
 
 @dataclass(frozen=True)
 class _Looked:
-    """The photos: as a dataset, by side, and where there are folds that of each that trains."""
+    """The photos: as a dataset, by side, and where there are folds that of each that trains.
 
+    The recipe is the one that was asked for, but for what a time limit leaves out.
+    """
+
+    recipe: Recipe
     dataset: Dataset
     sides: dict[str, Side]
     fold_of: NDArray[np.int64] | None
@@ -259,11 +275,18 @@ def _look(
     strict: bool,
     progress: Progress,
     clock: Clock,
+    limit: TimeLimit | None,
 ) -> _Looked:
     """Look at every photo once: what it contains, its side or fold, its first features."""
     with clock.part("reading"):
         reads, faults = datasets.read_all(source, progress=progress)
     with clock.part("features"):
+        if limit:
+            found = len(reads)
+            recipe, reads = keep_within(limit, recipe, reads, views, backbone, progress)
+            if len(reads) < found:
+                why = f"not looked at, to keep the time limit of {limit.limit:g} s"
+                faults.append(Fault(source.name, why, found - len(reads)))
         wanted = first_parts(recipe, backbone)
         while True:
             if strict and faults:
@@ -288,7 +311,7 @@ def _look(
         if on_side := [read for read in sided if read.photo.split == side]:
             labels = [number[read.photo.label] for read in on_side]
             sides[side] = Side(on_side, np.array(labels, dtype=np.int64))
-    return _Looked(dataset, sides, fold_of)
+    return _Looked(recipe, dataset, sides, fold_of)
 
 
 def _divide(

@@ -92,6 +92,8 @@ def fit(
         if resumed:
             before = Standing(resumed.before, resumed.given[0]) if resumed.given else None
         else:
+            if number > 1 and _no_time(number, material):
+                break
             so_far = so_far.begin(number)
             before = _standing(stage, material, predict) if predict and judges else None
         trained = _unless_diverged(stage, material, so_far, before, resumed, report)
@@ -161,6 +163,14 @@ def predictor(stage: Stage, material: Material) -> Predict:
         return np.asarray(np.mean(given, axis=0))
 
     return predict
+
+
+def _no_time(number: int, material: Material) -> bool:
+    """Whether the time limit is reached before a stage."""
+    if material.limit is None or material.limit.left > 0:
+        return False
+    material.limit.left_out.append(f"stage {number} was left out: no time was left")
+    return True
 
 
 def _standing(stage: Stage, material: Material, predict: Predict) -> Standing:

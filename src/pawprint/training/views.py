@@ -85,6 +85,13 @@ class Views:
         """Bring a view's store up to date with some photos; see `features.embed`."""
         return self._embed(reads, prefix, self.store(prefix, view), view)
 
+    def has(self, read: Read, backbone: Backbone, parts: Sequence[Part]) -> bool:
+        """Whether all these features of a photo as it is are there already."""
+        prefixes = (
+            self.prefix(backbone, part.cut, pooled=part.pooled, exact=part.exact) for part in parts
+        )
+        return all(read.sha256 in self.store(prefix) for prefix in prefixes)
+
     def bring_parts(
         self, reads: Sequence[Read], backbone: Backbone, parts: Sequence[Part], view: View = 0
     ) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
@@ -97,7 +104,7 @@ class Views:
         cuts = [(part.cut, part.pooled) for part in (parts[n] for n in lacking) if part.cut]
         if len(lacking) > 1 and len(cuts) == len(lacking):
             exact = parts[lacking[0]].exact or self.exact_only
-            together = compile_together(backbone, cuts, exact=exact)
+            together = self._together(backbone, tuple(cuts), exact)
             if together is not None:
                 return self._embed(reads, together, Stores([stores[n] for n in lacking]), view)
         found: dict[str, tuple[int, int]] = {}
@@ -107,6 +114,18 @@ class Views:
             found |= sizes
             faults |= {fault.path: fault for fault in wrong}
         return found, list(faults.values())
+
+    def _together(
+        self, backbone: Backbone, cuts: tuple[tuple[str, bool], ...], exact: bool
+    ) -> Prefix | None:
+        keys = [prefix_key(backbone, cut, pooled=pooled, exact=exact) for cut, pooled in cuts]
+        name = repr(keys)
+        if name not in self._prefixes:
+            together = compile_together(backbone, cuts, exact=exact)
+            if together is None:
+                return None
+            self._prefixes[name] = together
+        return self._prefixes[name]
 
     def _embed(
         self, reads: Sequence[Read], prefix: Prefix, store: FeatureStore | Stores, view: View

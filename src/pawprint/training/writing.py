@@ -36,6 +36,7 @@ from pawprint.training.batches import Side
 from pawprint.training.gradient import Material
 from pawprint.training.recipe import Recipe
 from pawprint.training.stages import Fitted, Judged
+from pawprint.training.time_limit import TimeLimit
 from pawprint.training.views import Views
 
 try:
@@ -163,10 +164,16 @@ def write_run(
             "restored": list(fitted.restored),
             "undone": list(fitted.undone),
             "resumed_after_epochs": finished.resumed,
+            "time_limit": _limited(finished.material.limit),
             "seconds": clock.seconds,
         }
         _write_json(partial / "run.json", record)
     return record
+
+
+def _limited(limit: TimeLimit | None) -> dict[str, Any] | None:
+    """The time limit, and what was left out to keep it."""
+    return None if limit is None else {"seconds": limit.limit, "left_out": limit.left_out}
 
 
 def _card(recipe: Recipe, dataset: Dataset, weights: str, validation: Judged) -> bundle.Card:
