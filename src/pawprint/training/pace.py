@@ -86,7 +86,7 @@ def _photo_seconds(
 ) -> float:
     """Seconds for the features of a photo in one view, on average over those that are cached."""
     parts = first_parts(recipe, backbone)[VALIDATION][0]
-    lacking = [read for read in reads if not views.has(read, backbone, parts)]
+    lacking = views.lacking(reads, backbone, parts)
     drawn = lacking[:: max(1, len(lacking) // (_WARM + _TRIED))]
     views.bring_parts(drawn[:_WARM], backbone, parts)
     tried = drawn[_WARM : _WARM + _TRIED]

@@ -116,6 +116,11 @@ class LogisticStage(_Part):
     views: Literal[1, "mirrored"] = 1
 
     @property
+    def least_photos(self) -> int:
+        """The first stage is for any number of photos."""
+        return 0
+
+    @property
     def cached_views(self) -> tuple[View, ...]:
         """The views that are computed once."""
         return (0, MIRROR) if self.views == "mirrored" else (0,)
@@ -144,6 +149,7 @@ class GradientStage(_Part):
         class_weights: weigh classes where their numbers differ much.
         patience: stop when the validation loss has not fallen for so many epochs; 0 never stops.
         best_weights: go back to the epoch with the lowest validation loss at the end.
+        least_photos: leave the stage out where there are fewer photos in all.
         roll_back: undo the stage where the network is not better than before it: no more
             validation photos are right or, where as many are, the log loss is not lower. The first
             stage always stays.
@@ -167,6 +173,7 @@ class GradientStage(_Part):
     class_weights: bool = True
     patience: int = Field(default=0, ge=0)
     best_weights: bool = False
+    least_photos: int = Field(default=0, ge=0)
     roll_back: bool = True
     batch_norm: Literal["still", "moving"] = "still"
 
@@ -275,6 +282,8 @@ class Recipe(_Part):
             raise Misfit([((), "must be there at least once, as [[stage]]")])
         faults: list[tuple[tuple[str | int, ...], str]] = []
         for number, stage in enumerate(value):
+            if not number and stage.least_photos:
+                faults.append(((number, "least_photos"), "is for stages after the first"))
             if isinstance(stage, LogisticStage):
                 if number:
                     faults.append(((number, "fit"), '"logistic" is for the first stage'))
@@ -288,6 +297,22 @@ class Recipe(_Part):
         if faults:
             raise Misfit(faults)
         return value
+
+    def for_photos(self, count: int) -> tuple[Recipe, list[str]]:
+        """The recipe without the stages that are for more photos, and these in sentences.
+
+        >>> stages = (LogisticStage(), GradientStage(train="last:9", least_photos=1000))
+        >>> Recipe(name="mine", stage=stages).for_photos(200)[1]
+        ['stage 2 was left out: it is for 1,000 photos and more, and there are 200']
+        """
+        told = [
+            f"stage {number} was left out: it is for {stage.least_photos:,} photos and more, and "
+            f"there are {count:,}"
+            for number, stage in enumerate(self.stage, 1)
+            if stage.least_photos > count
+        ]
+        stages = tuple(stage for stage in self.stage if stage.least_photos <= count)
+        return (self.model_copy(update={"stage": stages}) if told else self), told
 
     @property
     def augments(self) -> bool:

@@ -9,29 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pawprint import bundle
 from pawprint.classifier import Classifier
-from pawprint.data import dataset as datasets
 from pawprint.data.cache import cache_folder
-from pawprint.data.dataset import Dataset, Fault, Read
-from pawprint.data.sources import Source, open_source
-from pawprint.data.split import TEST, TRAIN, VALIDATION, assign_folds
-from pawprint.errors import RecipeError, SourceError
+from pawprint.data.dataset import Fault
+from pawprint.data.sources import open_source
+from pawprint.data.split import TEST, TRAIN, VALIDATION
+from pawprint.errors import RecipeError
 from pawprint.evaluation.metrics import Figures
 from pawprint.model import applications, backbones, network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
-from pawprint.model.prefix import NoPrefix
 from pawprint.progress import SILENT, Progress
 from pawprint.training import checkpoint, folds, recipe_files, stages
-from pawprint.training.batches import Side
 from pawprint.training.checkpoint import Checkpoints, Kept
 from pawprint.training.gradient import Material, Reporter
-from pawprint.training.needs import Wanted, first_parts
-from pawprint.training.pace import keep_within
+from pawprint.training.look import Looked, look
 from pawprint.training.recipe import Recipe
 from pawprint.training.rollback import Outcome
 from pawprint.training.stages import Fitted, Judged
@@ -141,6 +134,8 @@ def train(
         OutputError: the run's folder exists or cannot be written.
         MissingExtra: a package that is needed is not installed.
     """
+    clock = Clock()
+    limit = TimeLimit(time_limit, clock.start) if time_limit else None
     chosen = recipe_files.validate(recipe, _changes(changes, backbone, weights, seed, validation))
     if time_limit and resume:
         raise RecipeError("a training with a time limit cannot be resumed: leave one of them out")
@@ -148,8 +143,6 @@ def train(
         load_writer()  # know now, not after the photos were looked at
     if chosen.augment and not chosen.augments:
         progress.say('[[augment]] does nothing here: no stage has views = "fresh" or above 1')
-    clock = Clock()
-    limit = TimeLimit(time_limit, clock.start) if time_limit else None
     with open_source(source, offline=offline, progress=progress) as opened:
         folder = _folder(out, opened.name, chosen if resume else None)
         bundle.check_writable(folder)
@@ -162,9 +155,10 @@ def train(
             load_keras().utils.set_random_seed(chosen.data.seed)
             built = _backbone(chosen, offline)
         if limit:
-            limit.loaded(clock.parts["loading the network"])
-        looked = _look(opened, chosen, views, built, strict, progress, clock, limit)
-        chosen = looked.recipe
+            limit.loaded()
+        looked = look(
+            opened, chosen, views, built, clock, strict=strict, limit=limit, progress=progress
+        )
         dataset = looked.dataset
         checkpoints = Checkpoints(folder, chosen, built.digest, dataset)
         kept = checkpoints.begin(resume, progress)
@@ -183,45 +177,43 @@ def train(
         before = tuple(kept.progressed.history) if kept else ()
         board = Board(checkpoints.folder if tensorboard else None, before)
         with board, clock.part("training"):
-            fitted, in_folds = _fit(chosen, material, looked, kept, board.log)
+            fitted, in_folds = _fit(material, looked, kept, board.log)
         with clock.part("evaluation"):
-            judging = [side for side in looked.sides if side != TRAIN or in_folds]
-            judged = {
-                side: stages.judge(dataset, side, looked.sides[side], fitted) for side in judging
-            }
-            # The bundle is held against its own network, not against those of the folds.
-            tried = judged.pop(TRAIN) if in_folds else judged[VALIDATION]
-            judged = {VALIDATION: in_folds or tried, **judged}
+            judged, tried = _judge(looked, fitted, in_folds)
         with progress.step("Writing the run", None):
-            finished = Finished(material, fitted, judged, tried, board.folder, len(before))
-            record = write_run(folder, opened, chosen, dataset, finished, clock)
+            logs, resumed = board.folder, len(before)
+            finished = Finished(material, fitted, judged, tried, looked.left_out, logs, resumed)
+            record = write_run(folder, opened, looked.recipe, dataset, finished, clock)
         checkpoints.remove()
     test = judged[TEST].figures if TEST in judged else None
     found, history = judged[VALIDATION].figures, fitted.history
     return Run(folder, found, test, record, dataset.faults, history, fitted.outcomes)
 
 
-@dataclass(frozen=True)
-class _Looked:
-    """The photos: as a dataset, by side, and where there are folds that of each that trains.
-
-    The recipe is the one that was asked for, but for what a time limit leaves out.
-    """
-
-    recipe: Recipe
-    dataset: Dataset
-    sides: dict[str, Side]
-    fold_of: NDArray[np.int64] | None
-
-
 def _fit(
-    recipe: Recipe, material: Material, looked: _Looked, kept: Kept | None, report: Reporter
+    material: Material, looked: Looked, kept: Kept | None, report: Reporter
 ) -> tuple[Fitted, Judged | None]:
     """Train; where there are folds, also how the networks of these did."""
     if looked.fold_of is None:
-        return stages.fit(recipe.stage, material, kept, report=report), None
-    made = folds.fit(recipe.stage, material, looked.dataset, looked.fold_of, report=report)
+        return stages.fit(looked.recipe.stage, material, kept, report=report), None
+    made = folds.fit(looked.recipe.stage, material, looked.dataset, looked.fold_of, report=report)
     return made.fitted, made.judged
+
+
+def _judge(
+    looked: Looked, fitted: Fitted, in_folds: Judged | None
+) -> tuple[dict[str, Judged], Judged]:
+    """By side, how the network does; and how this very network does, for its bundle's trial.
+
+    Where there are folds, the figures are of their networks.
+    """
+    judged = {
+        side: stages.judge(looked.dataset, side, photos, fitted)
+        for side, photos in looked.sides.items()
+        if side != TRAIN or in_folds
+    }
+    tried = judged.pop(TRAIN) if in_folds else judged[VALIDATION]
+    return {VALIDATION: in_folds or tried, **judged}, tried
 
 
 def _changes(
@@ -265,90 +257,3 @@ def _backbone(recipe: Recipe, offline: bool) -> Backbone:
         offline=offline,
         seed=recipe.data.seed,
     )
-
-
-def _look(
-    source: Source,
-    recipe: Recipe,
-    views: Views,
-    backbone: Backbone,
-    strict: bool,
-    progress: Progress,
-    clock: Clock,
-    limit: TimeLimit | None,
-) -> _Looked:
-    """Look at every photo once: what it contains, its side or fold, its first features."""
-    with clock.part("reading"):
-        reads, faults = datasets.read_all(source, progress=progress)
-    with clock.part("features"):
-        if limit:
-            found = len(reads)
-            recipe, reads = keep_within(limit, recipe, reads, views, backbone, progress)
-            if len(reads) < found:
-                why = f"not looked at, to keep the time limit of {limit.limit:g} s"
-                faults.append(Fault(source.name, why, found - len(reads)))
-        wanted = first_parts(recipe, backbone)
-        while True:
-            if strict and faults:
-                raise SourceError(
-                    f"{len(faults)} photo(s) cannot be read and --strict is set; the first is "
-                    f"{faults[0].path}: {faults[0].reason}"
-                )
-            views.exact_only = folds.wanted(recipe.data, reads)
-            sided, copies, fold_of = _divide(source, recipe, reads, held_out=not views.exact_only)
-            sizes, undecoded = _embed(sided, views, backbone, wanted)
-            if not undecoded:
-                break
-            # Split again without them, so that proportions hold for photos that can be read.
-            gone = {fault.path for fault in undecoded}
-            reads = [read for read in reads if read.photo.path not in gone]
-            faults += undecoded
-    skipped = [Fault(skip.path, skip.reason, skip.count) for skip in source.skipped]
-    dataset = datasets.build(source.name, sided, sizes, [*faults, *copies, *skipped])
-    number = {label: index for index, label in enumerate(dataset.classes)}
-    sides = {}
-    for side in (TRAIN, VALIDATION, TEST):
-        if on_side := [read for read in sided if read.photo.split == side]:
-            labels = [number[read.photo.label] for read in on_side]
-            sides[side] = Side(on_side, np.array(labels, dtype=np.int64))
-    return _Looked(recipe, dataset, sides, fold_of)
-
-
-def _divide(
-    source: Source, recipe: Recipe, reads: list[Read], *, held_out: bool
-) -> tuple[list[Read], list[Fault], NDArray[np.int64] | None]:
-    """The photos on their sides, the copies taken out, and the folds where none are held out."""
-    data = recipe.data
-    sided, copies = datasets.assign_sides(
-        source.name,
-        reads,
-        fraction=data.validation,
-        test=data.test,
-        seed=data.seed,
-        hold_out=held_out,
-    )
-    if held_out:
-        return sided, copies, None
-    trains = [read for read in sided if read.photo.split == TRAIN]
-    labels, hashes = [read.photo.label for read in trains], [read.sha256 for read in trains]
-    fold_of = assign_folds(labels, hashes, folds=data.folds, seed=data.seed)
-    return sided, copies, np.array(fold_of)
-
-
-def _embed(
-    reads: list[Read], views: Views, backbone: Backbone, wanted: dict[str, Wanted]
-) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
-    """Bring every store up to date; the photos' sizes, and those that cannot be decoded."""
-    sizes: dict[str, tuple[int, int]] = {}
-    faults: list[Fault] = []
-    for side in (TRAIN, VALIDATION, TEST):
-        on_side = [read for read in reads if read.photo.split == side]
-        for view, parts in wanted[side if side == TRAIN else VALIDATION].items():
-            if parts:
-                found, undecoded = views.bring_parts(on_side, backbone, parts, view)
-            else:  # see only if they decode
-                found, undecoded = views.bring(on_side, NoPrefix(), view)
-            if view == 0:
-                sizes |= found
-                faults += undecoded
-    return sizes, faults

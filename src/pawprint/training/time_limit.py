@@ -21,8 +21,8 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _LEAST = 10.0  # seconds: the network alone takes some to load
 
 # What measurement on two machines found, with room: seconds of what comes after the last stage for
-# each second of loading the network, and of logistic regression for each second of features.
-_END = 1.5
+# each second until the network was there, and of logistic regression for each second of features.
+_END = 1.0
 _HEAD = 0.15
 _ROOM = 1.15  # steps go on slower than the first ones that are measured
 
@@ -71,9 +71,9 @@ class TimeLimit:
         """Seconds for features and stages from now on."""
         return self.limit - self.reserve - (time.perf_counter() - self.start)
 
-    def loaded(self, took: float) -> None:
-        """Take note how long it took to load the network: writing the run takes about as long."""
-        self.reserve = 1.0 + _END * took
+    def loaded(self) -> None:
+        """Take note that the network is there: writing the run takes about as long as that did."""
+        self.reserve = 1.0 + _END * (time.perf_counter() - self.start)
 
 
 @dataclass(frozen=True)

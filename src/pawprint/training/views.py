@@ -85,12 +85,15 @@ class Views:
         """Bring a view's store up to date with some photos; see `features.embed`."""
         return self._embed(reads, prefix, self.store(prefix, view), view)
 
-    def has(self, read: Read, backbone: Backbone, parts: Sequence[Part]) -> bool:
-        """Whether all these features of a photo as it is are there already."""
-        prefixes = (
-            self.prefix(backbone, part.cut, pooled=part.pooled, exact=part.exact) for part in parts
-        )
-        return all(read.sha256 in self.store(prefix) for prefix in prefixes)
+    def lacking(
+        self, reads: Sequence[Read], backbone: Backbone, parts: Sequence[Part]
+    ) -> list[Read]:
+        """The photos of which not all these features, of the photo as it is, are there already."""
+        stores = [
+            self.store(self.prefix(backbone, part.cut, pooled=part.pooled, exact=part.exact))
+            for part in parts
+        ]
+        return [read for read in reads if any(read.sha256 not in store for store in stores)]
 
     def bring_parts(
         self, reads: Sequence[Read], backbone: Backbone, parts: Sequence[Part], view: View = 0

@@ -95,6 +95,7 @@ class Finished:
         fitted: how it went.
         judged: by side, what it predicts; or, where there are folds, others in its place.
         tried: what it predicts of some photos, for the bundle to be held against.
+        left_out: what of the recipe was, in sentences.
         board: the folder of its TensorBoard logs, if any.
         resumed: epochs that were finished before this process began.
     """
@@ -103,6 +104,7 @@ class Finished:
     fitted: Fitted
     judged: dict[str, Judged]
     tried: Judged
+    left_out: Sequence[str]
     board: Path | None
     resumed: int = 0
 
@@ -157,9 +159,10 @@ def write_run(
             "created": card.created,
             "versions": card.versions,
             "bundle": checked,
-            "notes": overfitting(
-                fitted.history, fitted.restored, len(validation.rows), fitted.undone
-            ),
+            "notes": [
+                *finished.left_out,
+                *overfitting(fitted.history, fitted.restored, len(validation.rows), fitted.undone),
+            ],
             "folds": validation.folds,
             "restored": list(fitted.restored),
             "undone": list(fitted.undone),
