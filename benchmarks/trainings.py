@@ -51,6 +51,7 @@ def pawprint(
         "stages": by_stage(metrics["history"]),
         "parts": record["seconds"],
         "notes": record.get("notes", []),
+        "outcomes": [_outcome(one) for one in metrics.get("stages", [])],
     }
 
 
@@ -60,6 +61,13 @@ def keras(script: str | Path, arguments: Sequence[str | Path]) -> tuple[dict[str
     found = measure(command, limit=LIMIT)
     say(f"Keras, {Path(script).name}: {found.seconds:.1f} s")
     return {"process": figures(found), **json.loads(found.lines[-1])}, found.lines
+
+
+def _outcome(told: Row) -> str:
+    """What became of a stage, in words."""
+    from pawprint.training.rollback import Outcome  # large: after what is measured
+
+    return f"stage {told['stage']} {Outcome.from_dict(told).in_words()}"
 
 
 def by_stage(history: Sequence[Row]) -> list[list[Row]]:
