@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pawprint.data.dataset import Read
-from pawprint.data.split import VALIDATION
+from pawprint.data.split import TRAIN, VALIDATION
 from pawprint.model import network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
@@ -62,23 +62,30 @@ def _measure(
     """What this machine takes; and by how much less a last stage could train."""
     photo = _photo_seconds(recipe, reads, views, backbone)
     in_folds = folds.wanted(recipe.data, reads)
-    held = 1.0 if in_folds else recipe.data.validation
-    count = recipe.data.folds + 1 if in_folds else 1
+    held = 1.0 if in_folds else _held_out(recipe, reads)
+    trains = 1.0 if in_folds else 1.0 - held
     judged = held * (2 if recipe.mirror else 1)
+    count = recipe.data.folds + 1 if in_folds else 1
     last, classes = recipe.stage[-1], len({read.photo.label for read in reads})
     head_alone = recipe.model_copy(update={"stage": recipe.stage[:1]})
-    without = Costs(photo, judged, 0.0, lambda _: 0.0, count)
+    without = Costs(photo, trains, judged, 0.0, lambda _: 0.0, count)
     fits = fitting(head_alone, len(reads), limit.left, without, ())[1] == len(reads)
-    if not fits or not isinstance(last, GradientStage):
-        # No stage of gradient descent has a chance, or the only one is the first.
-        return Costs(photo, judged, limit.left, lambda _: 1.0, count), []
+    if not fits or not isinstance(last, GradientStage):  # no stage of gradient descent has a chance
+        return Costs(photo, trains, judged, limit.left, lambda _: 1.0, count), []
     begin, step = _step_seconds(last, recipe, backbone, classes)
     parts = shallower(backbone, last.train)
     share = {last.train: 1.0, **parts}
-    return (
-        Costs(photo, judged, begin, lambda stage: step * share.get(stage.train, 1.0), count),
-        list(parts),
-    )
+
+    def of(stage: GradientStage) -> float:
+        return step * share.get(stage.train, 1.0)
+
+    return Costs(photo, trains, judged, begin, of, count), list(parts)
+
+
+def _held_out(recipe: Recipe, reads: Sequence[Read]) -> float:
+    """The part of the photos that judge."""
+    given = sum(read.photo.split not in (None, TRAIN) for read in reads)
+    return given / len(reads) if given else recipe.data.validation
 
 
 def _photo_seconds(

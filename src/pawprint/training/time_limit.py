@@ -24,6 +24,7 @@ _LEAST = 10.0  # seconds: the network alone takes some to load
 # each second until the network was there, and of logistic regression for each second of features.
 _END = 1.0
 _HEAD = 0.15
+_FEWEST = 20  # photos
 _ROOM = 1.15  # steps go on slower than the first ones that are measured
 
 
@@ -82,13 +83,15 @@ class Costs:
 
     Args:
         photo: the features of a photo in one view.
-        judged: validation photos for each photo, in views: 0.4 for a fifth in two views.
+        trains: the part of the photos that train.
+        judged: views that are answered, for each photo: 0.4 where a fifth validate, in two views.
         begin: the start of a gradient stage, before its first step.
         step: by a gradient stage's cut and batch size, a photo's part of a training step.
         fits: how often a stage is trained: once, or for each fold and once more.
     """
 
     photo: float
+    trains: float
     judged: float
     begin: float
     step: Callable[[GradientStage], float]
@@ -113,13 +116,12 @@ def fitting(
     for stages, told in _choices(recipe.stage, shallower):
         if _seconds(stages, photos, costs) <= left:
             return recipe.model_copy(update={"stage": stages}), photos, told
-    first = recipe.stage[:1]
-    each = _seconds(first, 1000, costs) / 1000
-    used = max(min(photos, 20), min(photos, int(left / each)))
-    told = [_without(number) for number in range(2, len(recipe.stage) + 1)]
+    used, least = photos, min(photos, _FEWEST)
+    while used > least and _seconds(stages, used, costs) > left:
+        used = max(least, int(used * 0.95))
     if used < photos:
         told.append(f"{photos - used:,} of {photos:,} photos, drawn at random, were not looked at")
-    return recipe.model_copy(update={"stage": first}), used, told
+    return recipe.model_copy(update={"stage": stages}), used, told
 
 
 def _choices(
@@ -127,12 +129,13 @@ def _choices(
 ) -> Iterator[tuple[tuple[Stage, ...], list[str]]]:
     """A recipe's stages, then less and less of them, with what is missing."""
     yield stages, []
-    for count in range(len(stages), 1, -1):
+    for count in range(len(stages), 0, -1):
         gone = [_without(number) for number in range(count + 1, len(stages) + 1)]
         *before, last = stages[:count]
         if isinstance(last, LogisticStage):
+            yield stages[:count], gone
             continue
-        for train in (last.train, *shallower):
+        for train in (last.train, *(shallower if count == len(stages) else ())):
             layers = [] if train == last.train else [f"stage {count} trains {train} only"]
             for epochs in range(last.epochs, 0, -1):
                 fewer = [f"stage {count} has {epochs} of {last.epochs} epochs"]
@@ -140,7 +143,6 @@ def _choices(
                 warm_up = last.warm_up * epochs / last.epochs
                 change = {"train": train, "epochs": epochs, "warm_up": warm_up}
                 yield (*before, last.model_copy(update=change)), told
-    yield stages[:1], [_without(number) for number in range(2, len(stages) + 1)]
 
 
 def _without(number: int) -> str:
@@ -149,15 +151,20 @@ def _without(number: int) -> str:
 
 def _seconds(stages: Sequence[Stage], photos: int, costs: Costs) -> float:
     views = {view for stage in stages for view in stage.cached_views}
-    total = costs.photo * photos * (len(views) + costs.judged)
+    passes = costs.trains * len(views) + costs.judged
+    if costs.trains == 1:  # in folds, the same views of the same photos train and judge
+        passes = max(len(views), costs.judged)
+    total = costs.photo * photos * passes
     for stage in stages:
         if isinstance(stage, LogisticStage):
-            total += 1.0 + _HEAD * costs.photo * photos * len(stage.cached_views) * costs.fits
+            rows = photos * costs.trains * len(stage.cached_views)
+            total += 1.0 + _HEAD * costs.photo * rows * costs.fits
             continue
-        seen = max(1, len(stage.cached_views)) + costs.judged / 3  # predicting is a third of a step
+        # Answering takes a third of a step.
+        seen = costs.trains * max(1, len(stage.cached_views)) + costs.judged / 3
         epoch = photos * seen * costs.step(stage)
         if not stage.cached_views:
-            epoch += photos * costs.photo
+            epoch += photos * costs.trains * costs.photo
         total += costs.fits * (costs.begin + stage.epochs * epoch * _ROOM)
     return total
 
