@@ -171,7 +171,7 @@ def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
     def start(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
         command = [*COMMAND, *(os.fspath(a) if isinstance(a, Path) else str(a) for a in arguments)]
-        return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]
+        return subprocess.run(command, capture_output=True, timeout=240, check=False, **options)  # type: ignore[call-overload, no-any-return]
 
     return start
 
@@ -207,7 +207,7 @@ def unprivileged(bound: list[str]) -> Callable[..., subprocess.CompletedProcess[
 
     def start(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
         command = [*bound, *COMMAND, *map(os.fspath, map(str, arguments))]
-        return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]
+        return subprocess.run(command, capture_output=True, timeout=240, check=False, **options)  # type: ignore[call-overload, no-any-return]
 
     return start
 

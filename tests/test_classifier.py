@@ -241,7 +241,7 @@ def test_stock_keras_opens_the_model_and_agrees(
         given, found = tmp_path / f"in{number}.npy", tmp_path / f"out{number}.npy"
         np.save(given, squares(made, good))
         arguments += [made.model / "model.keras", given, found]
-    subprocess.run([sys.executable, "-c", STOCK, *arguments], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", STOCK, *arguments], check=True, timeout=240)
     for number, made in enumerate((run, run_of_three)):
         by_keras = np.load(tmp_path / f"out{number}.npy")
         if by_keras.shape[1] == 1:

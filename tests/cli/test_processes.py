@@ -61,7 +61,7 @@ def test_neither_training_code_nor_a_socket_is_needed(
     ran = subprocess.run(
         [sys.executable, "-c", WATCHED, *map(str, arguments)],
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     assert ran.stdout
@@ -89,7 +89,7 @@ def test_help_and_version_import_nothing_large(tmp_path: Path) -> None:
         subprocess.run(
             [sys.executable, "-c", WATCHED, str(told), *arguments],
             capture_output=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
         found = json.loads(told.read_text())
@@ -116,7 +116,7 @@ def test_what_may_not_be_read_or_cached_is_told_and_the_rest_is_trained(
         [*bound, sys.executable, "-c", WATCHED, *map(str, arguments)],
         env={**os.environ, "PAWPRINT_CACHE": str(tmp_path / "cache")},
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     found = json.loads(told.read_text())
@@ -261,7 +261,7 @@ def stopped(many: Path, place: Path, number: int, when: Callable[[Path], bool]) 
             assert time.monotonic() < limit
             time.sleep(0.01)
         started.send_signal(number)
-        out, err = started.communicate(timeout=60)
+        out, err = started.communicate(timeout=240)
     return started.returncode, out, err
 
 

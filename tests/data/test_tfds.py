@@ -231,7 +231,7 @@ main(["evaluate", sys.argv[2], "tfds:mnist"])
 
 def test_without_the_extra(run):
     command = [sys.executable, "-c", WITHOUT, "tensorflow_datasets", str(run.path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert ran.returncode == 1
     assert ran.stderr == (
         "pawprint: error: a source tfds:NAME needs tensorflow_datasets, which is not installed; "

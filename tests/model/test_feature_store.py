@@ -182,7 +182,7 @@ def test_two_processes_write_at_once(tmp_path: Path, listener: Any) -> None:
         for first in firsts
     ]
     for writer in writers:
-        writer.communicate(b"go\n", timeout=60)
+        writer.communicate(b"go\n", timeout=240)
     assert [writer.returncode for writer in writers] == [0, 0]
     store = opened(tmp_path, listener)
     assert listener.said == []
@@ -250,6 +250,6 @@ def test_a_damaged_shard_in_a_cache_that_is_read_only_is_passed_over(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert ran.stdout.strip() == "[True, False]", ran.stderr

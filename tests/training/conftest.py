@@ -175,7 +175,7 @@ def killed(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
     about = []
     for moment in moments:
         command = [sys.executable, "-c", _KILLED, few, recipe, out, *moment]
-        ended = subprocess.run(command, capture_output=True, timeout=120, check=False)
+        ended = subprocess.run(command, capture_output=True, timeout=400, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
         assert not out.exists()
         with np.load(unfinished(out) / "checkpoint.npz") as file:

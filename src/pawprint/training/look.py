@@ -102,13 +102,18 @@ def look(
             faults += undecoded
     skipped = [Fault(skip.path, skip.reason, skip.count) for skip in source.skipped]
     dataset = datasets.build(source.name, sided, sizes, [*faults, *copies, *skipped, *unseen])
+    return Looked(recipe, tuple(left_out), dataset, _sides(dataset, sided), fold_of)
+
+
+def _sides(dataset: Dataset, sided: list[Read]) -> dict[str, Side]:
+    """The photos of each side that has some, with the numbers of their classes."""
     number = {label: index for index, label in enumerate(dataset.classes)}
     sides = {}
     for side in (TRAIN, VALIDATION, TEST):
         if on_side := [read for read in sided if read.photo.split == side]:
             labels = [number[read.photo.label] for read in on_side]
             sides[side] = Side(on_side, np.array(labels, dtype=np.int64))
-    return Looked(recipe, tuple(left_out), dataset, sides, fold_of)
+    return sides
 
 
 def _divide(

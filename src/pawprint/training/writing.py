@@ -36,7 +36,6 @@ from pawprint.training.batches import Side
 from pawprint.training.gradient import Material
 from pawprint.training.recipe import Recipe
 from pawprint.training.stages import Fitted, Judged
-from pawprint.training.time_limit import TimeLimit
 from pawprint.training.views import Views
 
 try:
@@ -138,45 +137,48 @@ def write_run(
         (partial / "recipe.toml").write_text(recipe_files.to_toml(recipe), "utf-8")
         dataset.write_manifest(partial)
         _write_predictions(partial / "predictions.csv", dataset, judged)
-        metrics = {side: found.figures.to_dict() for side, found in judged.items()}
-        metrics[VALIDATION]["folds"] = validation.folds
-        _write_json(
-            partial / "metrics.json",
-            {
-                **metrics,
-                "head": fitted.choice,
-                "stages": [found.to_dict() for found in fitted.outcomes],
-                "history": [_finite(row) for row in fitted.history],
-            },
-        )
-        record = {
-            "source": source.name,
-            "recipe": recipe.name,
-            "classes": list(dataset.classes),
-            "photos": {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)},
-            "left_out": sum(fault.count for fault in dataset.faults),
-            "fingerprint": dataset.fingerprint,
-            "created": card.created,
-            "versions": card.versions,
-            "bundle": checked,
-            "notes": [
-                *finished.left_out,
-                *overfitting(fitted.history, fitted.restored, len(validation.rows), fitted.undone),
-            ],
-            "folds": validation.folds,
-            "restored": list(fitted.restored),
-            "undone": list(fitted.undone),
-            "resumed_after_epochs": finished.resumed,
-            "time_limit": _limited(finished.material.limit),
-            "seconds": clock.seconds,
-        }
+        _write_json(partial / "metrics.json", _metrics(fitted, judged))
+        record = _record(source, recipe, dataset, finished, card)
+        record |= {"bundle": checked, "seconds": clock.seconds}
         _write_json(partial / "run.json", record)
     return record
 
 
-def _limited(limit: TimeLimit | None) -> dict[str, Any] | None:
-    """The time limit, and what was left out to keep it."""
-    return None if limit is None else {"seconds": limit.limit, "left_out": limit.left_out}
+def _metrics(fitted: Fitted, judged: dict[str, Judged]) -> dict[str, Any]:
+    """What `metrics.json` says."""
+    metrics = {side: found.figures.to_dict() for side, found in judged.items()}
+    metrics[VALIDATION]["folds"] = judged[VALIDATION].folds
+    return {
+        **metrics,
+        "head": fitted.choice,
+        "stages": [found.to_dict() for found in fitted.outcomes],
+        "history": [_finite(row) for row in fitted.history],
+    }
+
+
+def _record(
+    source: Source, recipe: Recipe, dataset: Dataset, finished: Finished, card: bundle.Card
+) -> dict[str, Any]:
+    """What `run.json` says of the photos, of the software and of how the training went."""
+    fitted, validation = finished.fitted, finished.judged[VALIDATION]
+    limit, photos = finished.material.limit, len(validation.rows)
+    noticed = overfitting(fitted.history, fitted.restored, photos, fitted.undone)
+    return {
+        "source": source.name,
+        "recipe": recipe.name,
+        "classes": list(dataset.classes),
+        "photos": {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)},
+        "left_out": sum(fault.count for fault in dataset.faults),
+        "fingerprint": dataset.fingerprint,
+        "created": card.created,
+        "versions": card.versions,
+        "notes": [*finished.left_out, *noticed],
+        "folds": validation.folds,
+        "restored": list(fitted.restored),
+        "undone": list(fitted.undone),
+        "resumed_after_epochs": finished.resumed,
+        "time_limit": limit and {"seconds": limit.limit, "left_out": limit.left_out},
+    }
 
 
 def _card(recipe: Recipe, dataset: Dataset, weights: str, validation: Judged) -> bundle.Card:
