@@ -98,7 +98,7 @@ _RESUMABLE = Recipe(
             best_weights=True,
             roll_back=False,
         ),
-        GradientStage(train="last:12", epochs=2, batch_size=8, optimizer="sgd", rate=1.0),
+        GradientStage(train="last:12", epochs=2, batch_size=8, optimizer="adam", rate=1.0),
     ),
 )
 

@@ -124,8 +124,8 @@ views = "fersh"
         '"admam"), did you mean "adam"?',
         "line 15: stage.1.epochs: must be at least 1 (found 0)",
         "line 18: stage.2.rate: must be more than 0 (found -1)",
-        'line 19: stage.2.views: must be a whole number or "fresh" (found "fersh"), did you mean '
-        '"fresh"?',
+        'line 19: stage.2.views: must be a whole number or "mirrored" or "fresh" (found "fersh"), '
+        'did you mean "fresh"?',
     )
 
 
