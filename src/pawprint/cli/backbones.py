@@ -24,7 +24,7 @@ def backbones(
 ) -> None:
     """List the networks that a classifier can start from, and what each costs on this machine.
 
-    Each is built with random weights, which is a minute or two for all. Forward times are for a
+    Each is built with random weights, which takes minutes for all of them. Forward times are for a
     photo of --size pixels: float32, one photo a call, on one core.
     """
     from pawprint.model.applications import spelled
