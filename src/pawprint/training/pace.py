@@ -13,6 +13,7 @@ from pawprint.model import network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
 from pawprint.model.suffix import shallower
+from pawprint.parallel import cores
 from pawprint.progress import Progress
 from pawprint.training import folds
 from pawprint.training.gradient import assign, compiled_model, values_of
@@ -21,7 +22,8 @@ from pawprint.training.recipe import GradientStage, Recipe
 from pawprint.training.time_limit import Costs, TimeLimit, fitting, some
 from pawprint.training.views import Views
 
-_WARM, _TRIED = 8, 64  # photos whose features are computed before, and while, it is measured
+# Photos whose features are computed before, and while, it is measured: a chunk for each thread.
+_WARM, _TRIED = 8, 64 * (cores() + 1)
 _STEPS = 4  # of training; the first one traces the network
 
 
