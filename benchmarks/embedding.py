@@ -25,8 +25,8 @@ import common
 from common import members, say, shared, workplace
 
 if TYPE_CHECKING:
-    from pawprint.data.dataset import Read
     from pawprint.data.images import Pixels
+    from pawprint.data.reading import Read
     from pawprint.model.feature_store import FeatureStore
 
 ARCHIVE = "data/cats_vs_dogs_16k.zip"
@@ -42,7 +42,7 @@ def main() -> None:
     chosen = parser.parse_args()
     archive = shared(ARCHIVE)
     with workplace() as place:
-        from pawprint.data.dataset import read_all
+        from pawprint.data.reading import read_all
         from pawprint.data.sources import open_source
 
         part = common.write_zip(archive, members(archive, chosen.photos), place / "photos.zip")
@@ -120,8 +120,8 @@ class _Bench:
         self._queue.wait_all()
 
     def _decode(self, data: list[bytes]) -> None:
-        measured = self._preprocessing.measured
-        _through_pool(lambda chunk: [measured(one, "a photo") and None for one in chunk], data)
+        decode = self._preprocessing.from_bytes
+        _through_pool(lambda chunk: [decode(one, "a photo").shape for one in chunk], data)
 
     def _read(self, reads: Sequence[Read]) -> None:
         read = self._source.read

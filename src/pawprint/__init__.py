@@ -3,7 +3,8 @@
 ```python
 import pawprint
 
-run = pawprint.train("photos/")          # photos/cat/*.jpg, photos/dog/*.jpg
+pawprint.check("photos/").counts()       # what is wrong with photos/cat/*.jpg, photos/dog/*.jpg
+run = pawprint.train("photos/")
 classifier = pawprint.load(run.path)
 classifier.predict("new.jpg").label
 ```
@@ -18,6 +19,8 @@ from pawprint.errors import PawprintError
 
 if TYPE_CHECKING:
     from pawprint.classifier import Classifier, Prediction
+    from pawprint.doctor.check import check
+    from pawprint.doctor.findings import Checkup, Finding
     from pawprint.evaluation.evaluate import Evaluation, evaluate
     from pawprint.evaluation.metrics import Figures
     from pawprint.training.run import Run, train
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Checkup",
     "Classifier",
     "Evaluation",
     "Figures",
+    "Finding",
     "PawprintError",
     "Prediction",
     "Run",
+    "check",
     "evaluate",
     "load",
     "train",
@@ -38,11 +44,14 @@ __all__ = [
 
 # Brought in when first asked for: `import pawprint` stays light, and only training needs Keras.
 _HOMES = {
+    "Checkup": "pawprint.doctor.findings",
     "Classifier": "pawprint.classifier",
     "Evaluation": "pawprint.evaluation.evaluate",
     "Figures": "pawprint.evaluation.metrics",
+    "Finding": "pawprint.doctor.findings",
     "Prediction": "pawprint.classifier",
     "Run": "pawprint.training.run",
+    "check": "pawprint.doctor.check",
     "evaluate": "pawprint.evaluation.evaluate",
     "train": "pawprint.training.run",
 }

@@ -49,7 +49,12 @@ class PhotoError(PawprintError):
     Args:
         path: the photo as the user knows it.
         reason: what is wrong with it, without the path.
+
+    Attributes:
+        kind: of finding that it is, in one word.
     """
+
+    kind = "unreadable"
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -60,9 +65,13 @@ class PhotoError(PawprintError):
 class EmptyPhoto(PhotoError):
     """The file has no bytes."""
 
+    kind = "empty"
+
 
 class NotAPhoto(PhotoError):
     """The bytes are no image in a format that pawprint reads."""
+
+    kind = "not-an-image"
 
 
 class DamagedPhoto(PhotoError):
@@ -71,6 +80,8 @@ class DamagedPhoto(PhotoError):
 
 class TooManyPixels(PhotoError):
     """The image has more pixels than the cap."""
+
+    kind = "too-large"
 
 
 class RecipeError(PawprintError):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import pawprint
-from pawprint.data.dataset import Read
 from pawprint.data.layout import SourcePhoto
+from pawprint.data.reading import Read
 from pawprint.errors import RecipeError
 from pawprint.model import backbones
 from pawprint.model.suffix import cut_below, first_trained, shallower

@@ -14,6 +14,7 @@ import typer
 from pawprint.cli import (
     backbones,
     cache,
+    check,
     compare,
     datasets,
     evaluate,
@@ -34,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from pawprint.data.rows import CacheEntry
+
 app = typer.Typer(
-    help="Look at the cache of features and downloads, or clear it.",
+    help="Look at the cache of features, glances, hashes and downloads, or clear it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -20,10 +23,10 @@ _FETCHED = ("downloads", "tfds")  # folders of the cache that are expensive to h
 @app.command()
 def info() -> None:
     """List what the cache holds."""
+    from pawprint.data import rows
     from pawprint.data.cache import cache_folder
-    from pawprint.model import feature_store
 
-    entries = feature_store.entries()
+    entries = rows.entries()
     fetched = {name: _bytes(cache_folder() / name) for name in _FETCHED}
     total = sum(entry.bytes for entry in entries) + sum(fetched.values())
     typer.echo(f"{cache_folder()}: {_size(total)}")
@@ -31,13 +34,9 @@ def info() -> None:
         if held:
             typer.echo(f"  {name:<16}  {_size(held):>9}")
     for entry in entries:
-        key = entry.key
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        network = f"{key['backbone']} after {key['cut']}" if "backbone" in key else key["cut"]
-        typer.echo(
-            f"  {entry.photos:>9,} photos  {_size(entry.bytes):>9}  last used {used}  {network}, "
-            f"{key['size']} px {key['policy']}, {key.get('computed_by', 'as decoded')}"
-        )
+        size = _size(entry.bytes)
+        typer.echo(f"  {entry.photos:>9,} photos  {size:>9}  last used {used}  {_what(entry)}")
 
 
 @app.command()
@@ -46,17 +45,28 @@ def clear(
         bool, typer.Option("--downloads", help="Also what was downloaded or exported from tfds.")
     ] = False,
 ) -> None:
-    """Remove all features from the cache; they are computed again when needed."""
+    """Remove all that was computed from the cache; it is computed again when needed."""
     import shutil
 
+    from pawprint.data import rows
     from pawprint.data.cache import cache_folder
-    from pawprint.model import feature_store
 
-    freed = feature_store.clear()
+    freed = rows.clear()
     for name in _FETCHED if downloads else ():
         freed += _bytes(cache_folder() / name)
         shutil.rmtree(cache_folder() / name, ignore_errors=True)
     typer.echo(f"{cache_folder()}: {_size(freed)} freed")
+
+
+def _what(entry: CacheEntry) -> str:
+    """What the rows of an entry are, in words."""
+    key = entry.key
+    if entry.kind == "glances":
+        return f"what a check saw, decoded for {key['near']} px"
+    if entry.kind == "reads":
+        return f"hashes of the files of {key['source']}"
+    network = f"{key['backbone']} after {key['cut']}" if "backbone" in key else key["cut"]
+    return f"{network}, {key['size']} px {key['policy']}, {key.get('computed_by', 'as decoded')}"
 
 
 def _bytes(folder: Path) -> int:

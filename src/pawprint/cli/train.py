@@ -62,6 +62,21 @@ def train(
             "[default: the recipe's, 0.2, or folds where photos are few]"
         ),
     ] = None,
+    group_by: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="KEY",
+            help="Keep photos that belong together on one side of the split: folder (those in one "
+            "folder below their class's), folder:2, or a table's column.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Leave out the photos of a list, as check --quarantine writes it.",
+        ),
+    ] = None,
     seed: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="Of the split and all else drawn at random.  [default: the recipe's, 0]"),
@@ -105,6 +120,8 @@ def train(
         weights=weights,
         seed=seed,
         validation=validation,
+        group_by=group_by,
+        exclude=exclude,
         strict=strict,
         offline=offline,
         cache=cache,
@@ -136,6 +153,7 @@ def _summary(run: Run) -> str:
     rest = run.record["left_out"] - sum(fault.count for fault in run.faults[:_SHOWN])
     if rest:
         lines.append(f"             and {rest:,} more")
+    lines += _findings(run)
     lines += _stages(run)
     lines.append(_figures("validation", run.figures, folds))
     if run.test_figures is not None:
@@ -167,6 +185,18 @@ def _figures(name: str, found: Figures, folds: int = 0) -> str:
         f"{name:<12} {found.accuracy:.2%} right on {found.count:,} photos{unseen} "
         f"({told}{found.confidence:.0%} interval {low:.2%} to {high:.2%})"
     )
+
+
+def _findings(run: Run) -> list[str]:
+    """How many findings there are that may do harm, and where they are told."""
+    from pawprint.doctor.findings import KINDS, Level
+
+    told = [
+        f"{count:,} {KINDS[kind].name}"
+        for kind, count in run.record["findings"].items()
+        if KINDS[kind].level is not Level.NOTE
+    ]
+    return [f"found        {', '.join(told)} (see findings.json, or pawprint check)"] * bool(told)
 
 
 def _stages(run: Run) -> list[str]:

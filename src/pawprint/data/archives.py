@@ -116,15 +116,15 @@ def _gunzip(path: str, packed: BinaryIO, limits: Limits) -> BinaryIO:
 class Archive(ABC, Generic[_Place]):
     """The checked members of an archive; of several with one name the last counts, as in unzip.
 
-    `files` has the names that `read` takes, `folders` the folders with an entry of their own, and
-    `odd` the members that are never read, with the reason.
+    `path` is where it lies, `files` has the names that `read` takes, `folders` the folders with an
+    entry of their own, and `odd` the members that are never read, with the reason.
     """
 
     def __init__(self, path: str, file: BinaryIO, limits: Limits) -> None:
         self.files: dict[str, _Place] = {}
         self.folders: dict[str, None] = {}
         self.odd: dict[str, str] = {}
-        self._path = path
+        self.path = path
         self._file = file
         self._limits = limits
         self._size = os.fstat(file.fileno()).st_size
@@ -147,7 +147,7 @@ class Archive(ABC, Generic[_Place]):
         """
         place = self.files.get(name)
         if place is None:
-            raise PhotoError(name, f"is not in {shown(self._path)}")
+            raise PhotoError(name, f"is not in {shown(self.path)}")
         try:
             return self._read(name, place) if count is None else self._head(name, place, count)
         except (zlib.error, OSError, EOFError, struct.error) as error:
@@ -181,7 +181,7 @@ class Archive(ABC, Generic[_Place]):
         self._count += 1
         if self._count > self._limits.members:
             raise ArchiveError(
-                f"{shown(self._path)} has more than {self._limits.members:,} members, the cap; "
+                f"{shown(self.path)} has more than {self._limits.members:,} members, the cap; "
                 "unpack it yourself and give the folder of a part of it"
             )
         slashed = raw.replace("\\", "/")
@@ -206,7 +206,7 @@ class Archive(ABC, Generic[_Place]):
 
     def _unsafe(self, what: str) -> ArchiveError:
         return ArchiveError(
-            f"{shown(self._path)} is not safe to read: {what}; pack the photos again with an "
+            f"{shown(self.path)} is not safe to read: {what}; pack the photos again with an "
             "ordinary tool"
         )
 
@@ -226,7 +226,7 @@ class _Zip(Archive[zipfile.ZipInfo]):
             name = self._name(raw, backslash=True)
             if info.flag_bits & 0x2041:  # encrypted; strongly; with its directory
                 raise ArchiveError(
-                    f"{shown(self._path)} is encrypted (member '{shown(raw)}'); unpack it with "
+                    f"{shown(self.path)} is encrypted (member '{shown(raw)}'); unpack it with "
                     "its password and give the folder"
                 )
             mode = info.external_attr >> 16

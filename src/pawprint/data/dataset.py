@@ -10,17 +10,14 @@ import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from pawprint.data import split
-from pawprint.data.sources import Source, SourcePhoto
-from pawprint.errors import EmptyPhoto, PhotoError, SourceError
-from pawprint.parallel import map_chunks
-from pawprint.progress import SILENT, Progress
-
-_READ_TOGETHER = 128  # photos a task, so that handing tasks out costs little
+from pawprint.data.reading import Fault, Read
+from pawprint.data.sources import SourcePhoto
+from pawprint.errors import SourceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +41,6 @@ class Photo:
     bytes: int
     width: int
     height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A file that was left out, and why; or, by `count`, several that are told in one."""
-
-    path: str
-    reason: str
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A photo whose bytes were read and hashed, not yet decoded."""
-
-    photo: SourcePhoto
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -121,64 +100,32 @@ class Dataset:
         )
 
 
-def read_all(
-    source: Source, *, workers: int | None = None, progress: Progress = SILENT
-) -> tuple[list[Read], list[Fault]]:
-    """Read and hash every photo of a source.
-
-    Args:
-        source: an open source.
-        workers: threads; by default one more than cores.
-        progress: where to show how it goes.
-
-    Returns:
-        What could be read, in the source's order, and what could not, with the reason.
-    """
-
-    def read_some(photos: Sequence[SourcePhoto]) -> tuple[list[Read], list[Fault]]:
-        good, bad = [], []
-        for photo in photos:
-            try:
-                data = source.read(photo)
-                if not data:
-                    raise EmptyPhoto(photo.path, "the file is empty (0 bytes)")
-                good.append(Read(photo, hashlib.sha256(data).hexdigest(), len(data)))
-            except PhotoError as error:
-                bad.append(Fault(photo.path, error.reason))
-        return good, bad
-
-    reads: list[Read] = []
-    faults: list[Fault] = []
-    with progress.step("Reading photos", len(source.photos)) as advance:
-        for good, bad in map_chunks(read_some, source.photos, size=_READ_TOGETHER, workers=workers):
-            reads += good
-            faults += bad
-            advance(len(good) + len(bad))
-    return reads, faults
-
-
 def assign_sides(
     name: str,
     reads: Sequence[Read],
+    keys: Sequence[str] | None = None,
     *,
     fraction: float = 0.2,
     test: float = 0.0,
     seed: int = 0,
     hold_out: bool = True,
+    keep_leaks: bool = False,
 ) -> tuple[list[Read], list[Fault]]:
     """Settle for every photo whether it trains or judges.
 
     Sides that the source gives are kept. Where it gives no validation photos, they are drawn from
     the training photos; where it gives no test photos and some are asked for, from the validation
-    photos. Bytes that stand on two given sides stay on the side that judges.
+    photos. Of copies that stand on two given sides those stay that judge.
 
     Args:
         name: of the source.
         reads: the photos, with their content hashes.
+        keys: of each photo, the same for what must stay on one side; by default its content hash.
         fraction: the part of each class to hold out.
         test: the part of each class's validation photos to set aside for a test.
         seed: of the draw.
         hold_out: draw validation photos; without, all that the source does not set apart train.
+        keep_leaks: leave copies where the source has them, on whatever sides.
 
     Returns:
         The photos, each with a side as its `split`; and a fault for each copy that was taken out.
@@ -186,8 +133,7 @@ def assign_sides(
     Raises:
         SourceError: fewer than two classes are left, or a class is missing on a side.
     """
-    sided = [_on(read, read.photo.split or split.TRAIN) for read in reads]
-    classes = sorted({read.photo.label for read in sided})
+    classes = sorted({read.photo.label for read in reads})
     if len(classes) < 2:
         raise SourceError(
             f"{name}: photos of {len(classes)} class(es) can be read "
@@ -196,10 +142,15 @@ def assign_sides(
         )
     if odd := [label for label in classes if label.encode("utf-8", "replace").decode() != label]:
         raise SourceError(f"{name}: the class folder {odd[0]!r} has no UTF-8 name; rename it")
-    sided, copies = _without_leaks(sided)
-    if hold_out and not any(read.photo.split == split.VALIDATION for read in sided):
+    keys = [read.sha256 for read in reads] if keys is None else keys
+    sided = [(_on(r, r.photo.split or split.TRAIN), k) for r, k in zip(reads, keys, strict=True)]
+    copies: list[Fault] = []
+    if not keep_leaks:
+        sided, copies = _without_leaks(sided)
+    given = {read.photo.split for read, _ in sided}
+    if hold_out and split.VALIDATION not in given:
         sided = _draw(sided, split.TRAIN, split.VALIDATION, fraction, seed)
-    if test and not any(read.photo.split == split.TEST for read in sided):
+    if test and split.TEST not in given:
         try:
             sided = _draw(sided, split.VALIDATION, split.TEST, test, seed)
         except SourceError:
@@ -209,13 +160,14 @@ def assign_sides(
                 "them (data.validation), or set data.test to 0"
             ) from None
     for side in (split.TRAIN, *([split.VALIDATION] if hold_out else [])):
-        missing = set(classes) - {r.photo.label for r in sided if r.photo.split == side}
+        missing = set(classes) - {r.photo.label for r, _ in sided if r.photo.split == side}
         if missing:
+            taken = " that is no copy of a photo that judges" if copies else ""
             raise SourceError(
-                f"{name}: no readable {side} photo of {', '.join(sorted(missing))}; every class "
-                f"needs at least one: add some, or leave the {side} folder out"
+                f"{name}: no readable {side} photo of {', '.join(sorted(missing))}{taken}; every "
+                f"class needs at least one: add some, or leave the {side} folder out"
             )
-    return sided, copies
+    return [read for read, _ in sided], copies
 
 
 def build(
@@ -247,37 +199,45 @@ def build(
 
 
 def _on(read: Read, side: str) -> Read:
-    return replace(read, photo=replace(read.photo, split=side))
+    photo = read.photo
+    if photo.split == side:
+        return read
+    # Not `replace`, which takes ten times as long.
+    return Read(SourcePhoto(photo.path, photo.label, side, photo.group), read.sha256, read.bytes)
 
 
-def _without_leaks(reads: list[Read]) -> tuple[list[Read], list[Fault]]:
-    """Keep bytes that stand on two sides only where they judge the model."""
-    kept_in: dict[str, SourcePhoto] = {}
+_Keyed = list[tuple[Read, str]]
+
+
+def _without_leaks(sided: _Keyed) -> tuple[_Keyed, list[Fault]]:
+    """Keep what stands on two sides only where it judges the model."""
+    kept_in: dict[str, Read] = {}
     for side in (split.TEST, split.VALIDATION, split.TRAIN):
-        for read in reads:
+        for read, key in sided:
             if read.photo.split == side:
-                kept_in.setdefault(read.sha256, read.photo)
+                kept_in.setdefault(key, read)
     kept, faults = [], []
-    for read in reads:
-        first = kept_in[read.sha256]
-        if first.split == read.photo.split:
-            kept.append(read)
-        else:
-            reason = f"same bytes as {first.path} in {first.split}; left out of {read.photo.split}"
-            faults.append(Fault(read.photo.path, reason))
+    for read, key in sided:
+        first = kept_in[key]
+        if first.photo.split == read.photo.split:
+            kept.append((read, key))
+            continue
+        same = "same bytes as" if first.sha256 == read.sha256 else "a copy or of the group of"
+        where = f"{first.photo.path} in {first.photo.split}; left out of {read.photo.split}"
+        faults.append(Fault(read.photo.path, f"{same} {where}", kind="leak"))
     return kept, faults
 
 
-def _draw(reads: list[Read], side: str, to: str, fraction: float, seed: int) -> list[Read]:
+def _draw(sided: _Keyed, side: str, to: str, fraction: float, seed: int) -> _Keyed:
     """Move a part of each class from one side to another."""
-    rows = [row for row, read in enumerate(reads) if read.photo.split == side]
-    labels = [reads[row].photo.label for row in rows]
-    hashes = [reads[row].sha256 for row in rows]
-    drawn = split.assign(labels, hashes, fraction=fraction, seed=seed)
-    result = list(reads)
-    for row, found in zip(rows, drawn, strict=True):
-        if found == split.VALIDATION:
-            result[row] = _on(reads[row], to)
+    rows = [row for row, (read, _) in enumerate(sided) if read.photo.split == side]
+    labels = [sided[row][0].photo.label for row in rows]
+    keys = [sided[row][1] for row in rows]
+    held = split.assign(labels, keys, fraction=fraction, seed=seed, purpose=to)
+    result = list(sided)
+    for row, moves in zip(rows, held, strict=True):
+        if moves:
+            result[row] = (_on(result[row][0], to), result[row][1])
     return result
 
 

@@ -8,8 +8,11 @@ know where bytes come from, nor what a network makes of the pixels.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntFlag
 from typing import Any, Literal
 
 import numpy as np
@@ -53,6 +56,7 @@ MAX_PIXELS = 100_000_000
 VERSION = 1
 DECODED_BY = f"{VERSION}, Pillow {PIL.__version__}"
 
+_DEEP = re.compile(";16[BLNS]")  # how Pillow calls 16 bits that it reads as 8
 _WHITE = (255, 255, 255)
 _GREY = (127, 127, 127)  # what a network that scales to [-1, 1] sees as nothing
 
@@ -62,14 +66,43 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def open_photo(data: bytes, name: str, *, near: int | None = None) -> Image.Image:
+class Trait(IntFlag):
+    """How a photo is stored, where that is out of the ordinary."""
+
+    ANIMATED = 1
+    TRANSPARENT = 2
+    CMYK = 4
+    DEEP = 8  # more than 8 bits a channel, or floats
+    TURNED = 16  # upright only by its orientation tag
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A decoded photo.
+
+    Args:
+        picture: upright, in mode RGB; smaller than the photo where `near` allowed it.
+        width: of the photo itself, upright, in pixels.
+        height: of the same.
+        format: its place in `FORMATS`.
+        traits: how it is stored.
+    """
+
+    picture: Image.Image
+    width: int
+    height: int
+    format: int
+    traits: Trait
+
+
+def open_photo(data: bytes, name: str, *, near: int | None = None) -> Opened:
     """Decode a photo's bytes to an upright RGB picture.
 
     >>> buffer = io.BytesIO()
     >>> Image.new("L", (20, 10), 128).save(buffer, "PNG")
-    >>> picture = open_photo(buffer.getvalue(), "grey.png")
-    >>> picture.mode, picture.size
-    ('RGB', (20, 10))
+    >>> opened = open_photo(buffer.getvalue(), "grey.png")
+    >>> opened.picture.mode, opened.width, FORMATS[opened.format]
+    ('RGB', 20, 'PNG')
 
     Args:
         data: the file's bytes.
@@ -79,7 +112,7 @@ def open_photo(data: bytes, name: str, *, near: int | None = None) -> Image.Imag
 
     Returns:
         The picture in mode RGB, with the orientation tag applied, the first frame of an animation,
-        transparency laid on white, 16 bits and floats brought down to 8.
+        transparency laid on white, 16 bits and floats brought down to 8; and what it was before.
 
     Raises:
         EmptyPhoto: there are no bytes.
@@ -87,11 +120,30 @@ def open_photo(data: bytes, name: str, *, near: int | None = None) -> Image.Imag
         TooManyPixels: over `MAX_PIXELS`; seen in the header, before anything is decoded.
         DamagedPhoto: it breaks off or cannot be decoded.
     """
-    return _open(data, name, near)[0]
+    picture = _header(data, name)
+    width, height = picture.size
+    kind = FORMATS.index("JPEG" if picture.format == "MPO" else picture.format)
+    try:
+        if picture.format == "PNG":  # decoding alone does not look at the checksums
+            Image.open(io.BytesIO(data), formats=("PNG",)).verify()
+        traits = _traits(picture)
+        if near is not None:
+            picture.draft("RGB", (2 * near, 2 * near))
+        orientation = picture.getexif().get(0x0112, 1)
+        if orientation in range(2, 9):
+            traits |= Trait.TURNED
+        # Rows and columns are exchanged; of a TIFF, Pillow gives the size already turned.
+        if picture.format != "TIFF" and orientation in (5, 6, 7, 8):
+            width, height = height, width
+        # An upright one would only be copied.
+        upright = picture if orientation == 1 else ImageOps.exif_transpose(picture)
+        return Opened(_to_rgb(upright), width, height, kind, traits)
+    except Exception as fault:  # whatever a decoder raises, the photo is not usable
+        raise DamagedPhoto(name, f"it cannot be decoded ({_short(fault)})") from None
 
 
-def _open(data: bytes, name: str, near: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright RGB picture, and the (width, height) that the file itself has, upright."""
+def _header(data: bytes, name: str) -> Image.Image:
+    """Open a photo without decoding it."""
     if not data:
         raise EmptyPhoto(name, "the file is empty (0 bytes)")
     try:
@@ -108,20 +160,24 @@ def _open(data: bytes, name: str, near: int | None) -> tuple[Image.Image, tuple[
         raise TooManyPixels(name, reason)
     if width < 1 or height < 1:
         raise DamagedPhoto(name, f"its header says {width} x {height} pixels")
-    try:
-        if picture.format == "PNG":  # decoding alone does not look at the checksums
-            Image.open(io.BytesIO(data), formats=("PNG",)).verify()
-        if near is not None:
-            picture.draft("RGB", (2 * near, 2 * near))
-        orientation = picture.getexif().get(0x0112, 1)
-        # Rows and columns are exchanged; of a TIFF, Pillow gives the size already turned.
-        turned = picture.format != "TIFF" and orientation in (5, 6, 7, 8)
-        # An upright one would only be copied.
-        upright = picture if orientation == 1 else ImageOps.exif_transpose(picture)
-        rgb = _to_rgb(upright)
-    except Exception as fault:  # as above: whatever a decoder raises, the photo is not usable
-        raise DamagedPhoto(name, f"it cannot be decoded ({_short(fault)})") from None
-    return rgb, (height, width) if turned else (width, height)
+    return picture
+
+
+def _traits(picture: Image.Image) -> Trait:
+    """What a header says of how the photo is stored."""
+    found = Trait(0)
+    # A phone's JPEG may have a second picture behind the first, which is no animation.
+    if getattr(picture, "n_frames", 1) > 1 and picture.format not in ("MPO", "TIFF"):
+        found |= Trait.ANIMATED
+    if picture.has_transparency_data:
+        found |= Trait.TRANSPARENT
+    if picture.mode == "CMYK":
+        found |= Trait.CMYK
+    if picture.mode[0] in "IF" or any(
+        _DEEP.search(str(tile.args)) for tile in getattr(picture, "tile", ())
+    ):
+        found |= Trait.DEEP
+    return found
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -219,12 +275,7 @@ class Preprocessing(BaseModel):
         Raises:
             PhotoError: as `open_photo` does.
         """
-        return self.measured(data, name)[0]
-
-    def measured(self, data: bytes, name: str) -> tuple[Pixels, int, int]:
-        """Like `from_bytes`, with the photo's own upright width and height in pixels."""
-        picture, (width, height) = _open(data, name, self.size)
-        return self._fit(picture), width, height
+        return self.fit(open_photo(data, name, near=self.size).picture)
 
     def from_image(self, picture: Image.Image, name: str = "the picture") -> Pixels:
         """Resize an open Pillow picture; the same pixels as from its bytes, but for `draft`.
@@ -243,7 +294,7 @@ class Preprocessing(BaseModel):
         if picture.width * picture.height > MAX_PIXELS:
             raise TooManyPixels(name, f"more than {MAX_PIXELS:,} pixels; make it smaller")
         try:
-            return self._fit(_to_rgb(ImageOps.exif_transpose(picture)))
+            return self.fit(_to_rgb(ImageOps.exif_transpose(picture)))
         except Exception as fault:  # a lazily opened picture is decoded only here
             raise DamagedPhoto(name, f"it cannot be decoded ({_short(fault)})") from None
 
@@ -270,7 +321,8 @@ class Preprocessing(BaseModel):
             )
         return self.from_image(Image.fromarray(pixels), name)
 
-    def _fit(self, picture: Image.Image) -> Pixels:
+    def fit(self, picture: Image.Image) -> Pixels:
+        """Resize an upright RGB picture; uint8, shape (size, size, 3)."""
         side, (width, height) = self.size, picture.size
         if self.policy == "crop":
             short = min(width, height)

@@ -10,7 +10,7 @@ data/PetImages/Cat/*.jpg, …                             either, wrapped in sin
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pawprint.data.archives import LINK, NO_FILE, Limits
 from pawprint.data.wording import os_reason, shown
@@ -37,11 +37,13 @@ class SourcePhoto:
         path: its name, unique: on disk, or inside the archive.
         label: its class.
         split: "train", "validation" or "test" where the source gives splits, or None.
+        group: what it belongs to, such as one animal's photos, where that was asked for.
     """
 
     path: str
     label: str
     split: str | None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +148,11 @@ def _kind(entry: os.DirEntry[str]) -> str:
         return f"{LINK} that cannot be followed ({os_reason(error)})"
 
 
-def arrange(path: str, listing: Listing, join: Join) -> Found:
-    """Give every photo its class and split, and say what is left over."""
+def arrange(path: str, listing: Listing, join: Join, group_by: int = 0) -> Found:
+    """Give every photo its class and split, and say what is left over.
+
+    With `group_by` photos in the same folders below their class, so many of them, are a group.
+    """
     split_of = _find_layout(path, listing)
     depth = max(map(len, split_of))
     photos = []
@@ -155,7 +160,8 @@ def arrange(path: str, listing: Listing, join: Join) -> Found:
     used: set[Parts] = set()
     for parts in sorted(listing.photos):
         if len(parts) > depth + 1 and parts[:depth] in split_of:
-            photos.append(SourcePhoto(join(parts), parts[depth], split_of[parts[:depth]]))
+            group = "/".join(parts[depth + 1 : -1][:group_by]) or None
+            photos.append(SourcePhoto(join(parts), parts[depth], split_of[parts[:depth]], group))
             used.add(parts[: depth + 1])
         else:
             left[parts] = "not in a class folder"
@@ -166,7 +172,7 @@ def arrange(path: str, listing: Listing, join: Join) -> Found:
     left |= listing.odd  # rather why a folder cannot be read than that it has no photos
     skipped = capped(left, join) + other_files(path, listing, depth, join)
     if {photo.split for photo in photos} == {"train"}:  # the others hold no class folders
-        photos = [SourcePhoto(photo.path, photo.label, None) for photo in photos]
+        photos = [replace(photo, split=None) for photo in photos]
     _check_classes(path, photos, skipped, in_splits=None not in split_of.values())
     return photos, skipped
 

@@ -13,7 +13,8 @@ import difflib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
@@ -32,22 +33,83 @@ _SCHEME = re.compile("[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _GIVE = "give a folder or archive of photos that is there"
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a file that was not changed still has.
+
+    Args:
+        text: its place, size and times.
+        changed_ns: when it was last changed, nanoseconds since the epoch.
+    """
+
+    text: str
+    changed_ns: int
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    changed = max(found.st_mtime_ns, found.st_ctime_ns)
+    parts = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return Stamp(":".join(map(str, parts)), changed)
+
+
 class Source:
     """The photos of a folder, archive or table; a context manager, made by `open_source`.
 
     It has a short `name`, all `photos` sorted by path, their sorted `classes`, and in `skipped`
-    what is not used though the user may think it is.
+    what is not used though the user may think it is. `place` is where it lies, in full.
     """
 
     def __init__(
-        self, name: str, found: Found, read: Callable[[str], bytes], close: Callable[[], None]
+        self,
+        name: str,
+        found: Found,
+        read: Callable[[str], bytes],
+        close: Callable[[], None],
+        *,
+        place: str | None = None,
+        folder: str = "",
+        archive: str | None = None,
     ) -> None:
         self.name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.photos = tuple(sorted(found[0], key=lambda photo: photo.path))
         self.classes = tuple(sorted({photo.label for photo in self.photos}))
         self.skipped = tuple(found[1])
+        self.place = None if place is None else os.path.abspath(place)
         self._read = read
         self._close = close
+        self._here = os.path.abspath(os.curdir)
+        self._inside = os.path.join(folder, "") if folder else ""
+        self._of_archive = None if archive is None else _stamp(archive)
+        self._archive = archive
+
+    def relative(self, path: str) -> str:
+        """A photo's path as seen from the source's folder, with `/`: the same wherever that lies.
+
+        Args:
+            path: of one of `photos`.
+        """
+        return path.removeprefix(self._inside).replace(os.sep, "/")
+
+    def leave_out(self, paths: Collection[str], reason: str) -> None:
+        """Skip some photos.
+
+        Args:
+            paths: of some of `photos`.
+            reason: why, in a few words.
+        """
+        stay = [photo for photo in self.photos if photo.path not in paths]
+        self.skipped += tuple(Skipped(path, reason) for path in sorted(paths))
+        self.photos, self.classes = tuple(stay), tuple(sorted({photo.label for photo in stay}))
+
+    def stamp(self, photo: SourcePhoto) -> Stamp | None:
+        """What tells whether a photo was changed, without reading it; None where nothing does."""
+        if self._archive is not None:
+            return self._of_archive
+        return _stamp(os.path.join(self._here, photo.path))
 
     def read(self, photo: SourcePhoto) -> bytes:
         """Read one photo's bytes, undecoded, from any thread.
@@ -78,6 +140,7 @@ def open_source(
     location: str | os.PathLike[str],
     limits: Limits | None = None,
     *,
+    group_by: str = "",
     offline: bool = False,
     progress: Progress = SILENT,
 ) -> Source:
@@ -98,6 +161,8 @@ def open_source(
             https address of an archive; a dataset's name, or `NAME:FILE` for a local copy of it;
             or `tfds:NAME[:SPLIT]`. What is on disk under that very name goes first.
         limits: the caps; ample ones when not given.
+        group_by: `folder` makes a group of the photos in each folder below a class's, `folder:2`
+            goes two folders deep; of a table, a column. A split keeps groups whole.
         offline: download nothing.
         progress: where to show downloads, and to say what is out of the ordinary.
 
@@ -111,22 +176,35 @@ def open_source(
         MissingExtra: it needs tensorflow-datasets, which is not installed.
     """
     path = os.fspath(location)
-    limits = limits or Limits()
+    source = _open(path, limits or Limits(), group_by, offline, progress)
+    if group_by and not any(photo.group for photo in source.photos):
+        source.close()
+        raise SourceError(
+            f"{shown(path)} has no groups by {shown(group_by)!r}: no photo lies in a folder below "
+            "its class's, or none has a value in that column"
+        )
+    return source
+
+
+def _open(path: str, limits: Limits, group_by: str, offline: bool, progress: Progress) -> Source:
     if not os.path.lexists(path):
         name, colon, rest = path.partition(":")
         if is_address(path):
-            return _open_address(path, limits, offline, progress)
+            return _open_address(path, limits, group_by, offline, progress)
         if colon and name == "tfds":
             exported = os.fspath(tfds.export(rest, offline=offline, progress=progress))
-            return _open_archive(open_archive(exported, limits), path, name=_stem(exported))
+            archive = open_archive(exported, limits)
+            return _open_archive(archive, path, group_by, name=_stem(exported))
         if name in CATALOGUE and (rest or not colon):
             return _open_named(CATALOGUE[name], rest, limits, offline, progress)
     elif path in CATALOGUE:
         progress.say(f"{path} here is used, not the dataset of that name")
-    return _open_local(path, limits)
+    return _open_local(path, limits, group_by)
 
 
-def _open_address(url: str, limits: Limits, offline: bool, progress: Progress) -> Source:
+def _open_address(
+    url: str, limits: Limits, group_by: str, offline: bool, progress: Progress
+) -> Source:
     url = re.sub("^(https?):/+", r"\1://", url)  # a pathlib.Path has made one slash of two
     path = fetch(url, downloads_folder(), offline=offline, progress=progress)
     try:
@@ -135,7 +213,7 @@ def _open_address(url: str, limits: Limits, offline: bool, progress: Progress) -
         if isinstance(error, ArchiveError) or not isinstance(error.__cause__, OSError):
             path.unlink(missing_ok=True)  # the next try is to download it again
         raise type(error)(f"what {shown(url)} gave: {error}") from error
-    return _open_archive(archive, url, name=_stem(os.fspath(path)))
+    return _open_archive(archive, url, group_by, name=_stem(os.fspath(path)))
 
 
 def _open_named(
@@ -147,7 +225,7 @@ def _open_named(
     elif os.path.exists(copy) and (difference := named.difference(copy)):
         progress.say(f"{shown(copy)} {difference}; it is used all the same")
     try:
-        source = _open_local(path, limits, named)
+        source = _open_local(path, limits, "", named)
     except ArchiveError:
         if not copy:
             os.unlink(path)  # the next try is to download it again
@@ -157,23 +235,29 @@ def _open_named(
     return source
 
 
-def _open_local(path: str, limits: Limits, named: Named | None = None) -> Source:
+def _open_local(path: str, limits: Limits, group_by: str, named: Named | None = None) -> Source:
     try:
         is_folder = stat.S_ISDIR(os.stat(path).st_mode)
     except (OSError, ValueError) as error:  # ValueError: a NUL
         raise _missing(path, error) from error
     if is_folder:
-        return _open_folder(path, limits, named)
+        return _open_folder(path, limits, group_by, named)
     if not os.path.isfile(path):
         raise SourceError(f"{shown(path)} {NO_FILE}; give a folder or archive of photos")
     if named is None and path.lower().endswith(tables.SUFFIXES):
         read = partial(_read_file, os.path.abspath(os.curdir), limits.photo_bytes)
-        return Source(_stem(path), tables.read_table(path, limits), read, lambda: None)
-    return _open_archive(open_archive(path, limits), path, named)
+        found = tables.read_table(path, limits, group_by)
+        folder = os.path.dirname(path)
+        return Source(_stem(path), found, read, lambda: None, place=path, folder=folder)
+    return _open_archive(open_archive(path, limits), path, group_by, named)
 
 
 def _open_archive(
-    archive: Archive[Any], path: str, named: Named | None = None, name: str | None = None
+    archive: Archive[Any],
+    path: str,
+    group_by: str,
+    named: Named | None = None,
+    name: str | None = None,
 ) -> Source:
     """Find the photos of an archive, which the user knows as `path`."""
     listing = Listing()
@@ -187,15 +271,26 @@ def _open_archive(
             listing.odd[parts] = reason
     try:
         if named is None:
-            found = layout.arrange(path, listing, "/".join)
+            found = layout.arrange(path, listing, "/".join, _depth(path, group_by))
         else:
             found = named.arrange(path, "", listing, "/".join, archive.read)
     except BaseException:
         archive.close()
         raise
-    return Source(
-        name or (named.name if named else _stem(path)), found, archive.read, archive.close
-    )
+    name = name or (named.name if named else _stem(path))
+    where = archive.path
+    return Source(name, found, archive.read, archive.close, place=where, archive=where)
+
+
+def _depth(path: str, group_by: str) -> int:
+    """How many folders below a class's make a group's name."""
+    match = re.fullmatch(r"folder(?::([1-9]))?", group_by.strip().lower())
+    if group_by and match is None:
+        raise SourceError(
+            f"{shown(path)} cannot be grouped by {shown(group_by)!r}: expected folder or folder:2 "
+            "(a column's name is for a .csv or .jsonl)"
+        )
+    return int(match[1] or 1) if match else 0
 
 
 def _stem(path: str) -> str:
@@ -214,7 +309,7 @@ def _missing(path: str, error: OSError | ValueError) -> SourceError:
     return SourceError(f"'{shown(path)}' {why}; {_GIVE}{hint}")
 
 
-def _open_folder(path: str, limits: Limits, named: Named | None) -> Source:
+def _open_folder(path: str, limits: Limits, group_by: str, named: Named | None) -> Source:
     listing = layout.walk_folder(path, limits)
     # Photos stay readable when the process goes elsewhere.
     read = partial(_read_file, os.path.abspath(os.curdir), limits.photo_bytes)
@@ -224,11 +319,11 @@ def _open_folder(path: str, limits: Limits, named: Named | None) -> Source:
 
     name = os.path.basename(os.path.abspath(path))
     if named is None:
-        found = layout.arrange(path, listing, join)
+        found = layout.arrange(path, listing, join, _depth(path, group_by))
     else:
         found = named.arrange(path, name, listing, join, read)
         name = named.name
-    return Source(name or "photos", found, read, lambda: None)
+    return Source(name or "photos", found, read, lambda: None, place=path, folder=path)
 
 
 def _read_file(here: str, cap: int, path: str, count: int | None = None) -> bytes:

@@ -1,9 +1,10 @@
-"""Which photos train and which are held out. Knows labels and content hashes, never pixels.
+"""Which photos train and which are held out. Knows labels and keys, never pixels.
 
-A photo's place follows from its own bytes and the seed: photos are put in order by a keyed hash of
-their content and the first of each class are held out. Copies of one file have one hash, so they
-cannot land on two sides, and what other photos there are hardly matters: adding some moves at most
-those at the border.
+What must stay on one side has one key: a photo's content hash, that of the first of its copies, or
+the name of its group. A key's place follows from itself and the seed alone: each is drawn from a
+keyed hash, and those whose draw is below the fraction are held out. So photos that are added later
+move none of the old ones, and classes keep their proportions as well as chance keeps them; where a
+class is so small that chance fails it, and there alone, the nearest draws make up for it.
 """
 
 from __future__ import annotations
@@ -18,42 +19,54 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 def assign(
-    labels: Sequence[str], hashes: Sequence[str], *, fraction: float = 0.2, seed: int = 0
-) -> list[str]:
-    """Give every photo a side, class by class in the same proportion.
+    labels: Sequence[str],
+    keys: Sequence[str],
+    *,
+    fraction: float = 0.2,
+    seed: int = 0,
+    purpose: str = VALIDATION,
+) -> list[bool]:
+    """Draw which photos are held out, class by class.
 
     >>> assign(["cat"] * 3 + ["dog"] * 3, ["a", "b", "b", "c", "d", "e"], fraction=0.4)
-    ['validation', 'train', 'train', 'train', 'validation', 'train']
+    [True, False, False, False, True, True]
 
     Args:
         labels: the class of each photo.
-        hashes: the content hash of each photo; equal ones stay together, across classes too.
-        fraction: the part of each class to hold out, rounded, at least one photo.
+        keys: of each photo; those with the same key stay together, across classes too.
+        fraction: the part of each class to hold out. It is between half and double of that, and at
+            least one photo is on either side.
         seed: another seed gives another draw.
+        purpose: another purpose does, too.
 
     Returns:
-        `train` or `validation` for each photo, in order.
+        Whether it is held out, for each photo in order.
 
     Raises:
         SourceError: a class has too few different photos to be on both sides.
     """
-    groups, by_class = _grouped(labels, hashes)
-    sides = [TRAIN] * len(labels)
+    groups, by_class = _grouped(labels, keys)
+    salt = f"{seed}:{purpose}"
+    held_out = [False] * len(labels)
     for label in sorted(set(labels)):
-        contents = _ordered(label, by_class[label], seed)
-        wanted = sum(len(groups[content]) for content in contents) * fraction
+        ordered = _ordered(label, by_class[label], salt)
+        total = sum(len(groups[key]) for _, key in ordered)
+        wanted = total * fraction
+        least, most = wanted / 2, min(2 * wanted, (total + wanted) / 2)
         held = 0
-        for content in contents[:-1]:  # the last one always trains
-            if held and held + len(groups[content]) / 2 > wanted:
+        for draw, key in ordered[:-1]:  # the last one always trains
+            if draw >= fraction and held and held >= least:
                 break
-            held += len(groups[content])
-            for index in groups[content]:
-                sides[index] = VALIDATION
-    return sides
+            if held and held + len(groups[key]) > most:
+                continue  # a large group; perhaps a smaller one fits
+            held += len(groups[key])
+            for index in groups[key]:
+                held_out[index] = True
+    return held_out
 
 
 def assign_folds(
-    labels: Sequence[str], hashes: Sequence[str], *, folds: int, seed: int = 0
+    labels: Sequence[str], keys: Sequence[str], *, folds: int, seed: int = 0
 ) -> list[int]:
     """Give every photo a fold, so that each class is spread evenly over them.
 
@@ -62,7 +75,7 @@ def assign_folds(
 
     Args:
         labels: the class of each photo.
-        hashes: the content hash of each photo; equal ones stay together, across classes too.
+        keys: of each photo; those with the same key stay together, across classes too.
         folds: how many, at least 2; fewer are made where a class has fewer different photos.
         seed: another seed gives another draw.
 
@@ -72,45 +85,50 @@ def assign_folds(
     Raises:
         SourceError: a class has too few different photos to be in two folds.
     """
-    groups, by_class = _grouped(labels, hashes)
-    ordered = {label: _ordered(label, by_class[label], seed) for label in sorted(set(labels))}
+    groups, by_class = _grouped(labels, keys)
+    ordered = {
+        label: [key for _, key in _ordered(label, by_class[label], str(seed))]
+        for label in sorted(set(labels))
+    }
     count = min(folds, *map(len, ordered.values()))
     fold_of, photos = [0] * len(labels), [0] * count
-    for contents in ordered.values():
+    for own in ordered.values():
         of_class = [0] * count
-        for content in contents:
+        for key in own:
             # To where fewest of the class are, and of those to where fewest photos are.
             fold = min(range(count), key=lambda fold: (of_class[fold], photos[fold], fold))
-            of_class[fold] += len(groups[content])
-            photos[fold] += len(groups[content])
-            for index in groups[content]:
+            of_class[fold] += len(groups[key])
+            photos[fold] += len(groups[key])
+            for index in groups[key]:
                 fold_of[index] = fold
     return fold_of
 
 
 def _grouped(
-    labels: Sequence[str], hashes: Sequence[str]
+    labels: Sequence[str], keys: Sequence[str]
 ) -> tuple[dict[str, list[int]], dict[str, list[str]]]:
-    """The photos of each content; and the contents of each class, by their first photo's."""
+    """The photos of each key; and the keys of each class, by their first photo's."""
     groups: dict[str, list[int]] = defaultdict(list)
-    for index, content in enumerate(hashes):
-        groups[content].append(index)
+    for index, key in enumerate(keys):
+        groups[key].append(index)
     by_class: dict[str, list[str]] = defaultdict(list)
-    for content, members in groups.items():
-        by_class[labels[members[0]]].append(content)
+    for key, members in groups.items():
+        by_class[labels[members[0]]].append(key)
     return groups, by_class
 
 
-def _ordered(label: str, contents: Sequence[str], seed: int) -> list[str]:
-    """A class's contents in the order of their draw."""
-    if len(contents) < 2:
+def _ordered(label: str, keys: Sequence[str], salt: str) -> list[tuple[float, str]]:
+    """A class's keys in the order of their draws, each from 0 to 1."""
+    if len(keys) < 2:
         raise SourceError(
-            f"class {label!r} has {len(contents)} different photo(s) to itself; at least 2 "
-            "that can be read are needed, one to train on and one to validate with: add "
-            "photos or remove the class folder"
+            f"class {label!r} has {len(keys)} different photo(s) to itself; at least 2 that can be "
+            "read and are no copies of each other are needed, one to train on and one to validate "
+            'with: add photos or remove the class folder (data.duplicates = "exact" in a recipe '
+            "takes only the same bytes for copies)"
         )
-    return sorted(contents, key=lambda content: _draw(content, seed))
+    return sorted((_draw(key, salt), key) for key in keys)
 
 
-def _draw(content: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{content}".encode()).digest()
+def _draw(key: str, salt: str) -> float:
+    digest = hashlib.sha256(f"{salt}:{key}".encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8]) / 2**64

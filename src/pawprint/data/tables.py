@@ -16,7 +16,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pawprint.data.archives import NO_FILE, Limits
@@ -58,8 +58,8 @@ class _Faults:
         raise SourceError(f"{shown(self.table)} has {many}: {listed}{more}; {_EXPECTED}")
 
 
-def read_table(table: str, limits: Limits) -> Found:
-    """Read which photos a table names, each with its class and split.
+def read_table(table: str, limits: Limits, group_by: str = "") -> Found:
+    """Read which photos a table names, each with its class, split and group.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -74,6 +74,7 @@ def read_table(table: str, limits: Limits) -> Found:
     Args:
         table: a .csv or .jsonl file, in UTF-8.
         limits: `members` caps its lines.
+        group_by: a column; photos with the same value there are a group.
 
     Returns:
         The photos that are there, and those that are not.
@@ -86,19 +87,19 @@ def read_table(table: str, limits: Limits) -> Found:
     named: dict[str, tuple[int, SourcePhoto]] = {}
     skipped: list[Skipped] = []
     for line, row in _rows(table, limits, faults):
-        photo = _photo(table, line, row, faults)
+        photo = _photo(table, line, row, faults, group_by.strip().lower())
         if photo is None:
             continue
         place = os.path.normpath(photo.path)
         first, same = named.setdefault(place, (line, photo))
         if first == line:
             continue
-        for what in ("label", "split"):
+        for what in ("label", "split", "group"):
             one, other = getattr(same, what), getattr(photo, what)
             if one != other:
                 words = f"{what} {shown(str(other))}, and in line {first:,} {shown(str(one))}"
                 faults.add(line, f"{shown(photo.path)} has {words}; keep one")
-        if same.label == photo.label and same.split == photo.split:
+        if (same.label, same.split, same.group) == (photo.label, photo.split, photo.group):
             skipped.append(Skipped(photo.path, f"in line {line:,} as in line {first:,}"))
     _check_given(named.values(), faults)
     faults.check()
@@ -183,7 +184,9 @@ def _json_rows(lines: Iterator[str], faults: _Faults) -> Iterator[_Row]:
         yield line, {name.strip().lower(): value for name, value in row.items()}
 
 
-def _photo(table: str, line: int, row: Mapping[str, Any], faults: _Faults) -> SourcePhoto | None:
+def _photo(
+    table: str, line: int, row: Mapping[str, Any], faults: _Faults, group_by: str
+) -> SourcePhoto | None:
     """One row's photo; None where it has a fault, which is noted."""
     before = len(faults.found)
     values: dict[str, str] = {}
@@ -211,10 +214,13 @@ def _photo(table: str, line: int, row: Mapping[str, Any], faults: _Faults) -> So
         faults.add(line, f"{shown(values['path'])} is an address; only files on disk are read")
     if "\0" in values["path"]:
         faults.add(line, "the path has a NUL in it")
+    if group_by and group_by not in row:
+        faults.add(line, f"no {shown(group_by)} to group by; it has {shown(', '.join(row))}")
     if len(faults.found) > before:
         return None
     path = os.path.join(os.path.dirname(table), values["path"])
-    return SourcePhoto(path, values["label"], _SPLITS.get(split))
+    group = str(row.get(group_by) or "") or None  # no value, no group
+    return SourcePhoto(path, values["label"], _SPLITS.get(split), group)
 
 
 def _check_given(named: Iterable[tuple[int, SourcePhoto]], faults: _Faults) -> None:
@@ -240,7 +246,7 @@ def _checked(table: str, photos: list[SourcePhoto], skipped: list[Skipped]) -> F
     """Refuse what cannot be a dataset; splits of which only one is there are none."""
     splits = {photo.split for photo in photos}
     if splits == {"train"}:
-        photos = [SourcePhoto(photo.path, photo.label, None) for photo in photos]
+        photos = [replace(photo, split=None) for photo in photos]
     elif photos and not splits & {"train", None}:
         raise SourceError(f"{shown(table)} has photos with a split, and none of them is train")
     classes = check_splits(table, photos, "give both the same classes")

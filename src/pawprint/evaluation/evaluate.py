@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pawprint.classifier import Classifier, Prediction
-from pawprint.data.dataset import Fault
+from pawprint.data.reading import Fault, skipped
 from pawprint.data.sources import Source, SourcePhoto, open_source
 from pawprint.errors import SourceError
 from pawprint.evaluation.metrics import Figures, figures
@@ -74,7 +74,7 @@ def evaluate(
         split, photos = _part(opened, split)
         answers = _predict(classifier, opened, photos, progress)
         faults = [Fault(a.path, a.error) for a in answers if a.error is not None]
-        faults += [Fault(skip.path, skip.reason, skip.count) for skip in opened.skipped]
+        faults += skipped(opened)
     judged = [(p, a) for p, a in zip(photos, answers, strict=True) if a.error is None]
     if not judged:
         raise SourceError(f"{source}: none of its {len(photos)} photos can be read")

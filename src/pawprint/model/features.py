@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pawprint.data import images
-from pawprint.data.dataset import Fault, Read
-from pawprint.data.images import Pixels, Preprocessing
+from pawprint.data.glance import Glances, glance
+from pawprint.data.images import Pixels, Preprocessing, open_photo
+from pawprint.data.reading import Fault, Read
 from pawprint.data.sources import Source
 from pawprint.errors import PhotoError, SourceError
 from pawprint.model.feature_store import FeatureStore, Stores
@@ -28,7 +29,16 @@ _SHARD_BYTES = 64 * 2**20  # and fewer where they would take more memory than th
 # What is done to a photo's pixels on the way, given its content hash.
 Change = Callable[[Pixels, str], Pixels]
 
-_Embedded = tuple[list[tuple[str, tuple[int, int], Any]], dict[str, str]]
+_Embedded = tuple[list["_Row"], dict[str, PhotoError]]
+
+
+class _Row(NamedTuple):
+    """What is known of a photo once it went through the network."""
+
+    sha256: str
+    size: tuple[int, int]
+    glance: Any  # None where it was glanced at before
+    features: Any
 
 
 def key_of(prefix: Prefix, preprocessing: Preprocessing) -> dict[str, Any]:
@@ -46,21 +56,27 @@ def _embed_some(
     prefix: Prefix,
     preprocessing: Preprocessing,
     change: Change | None,
+    unseen: Container[str],
     chunk: Sequence[Read],
 ) -> _Embedded:
-    """Decode all photos of a chunk, then compute all; and the reasons of those that cannot be."""
+    """Decode all photos of a chunk, then compute all; and what is wrong with those that fail.
+
+    Photos in `unseen` are also glanced at.
+    """
     found, pixels, wrong = [], [], {}
     for read in chunk:
+        sha256 = read.sha256
         try:
-            data = source.read(read.photo)
-            square, width, height = preprocessing.measured(data, read.photo.path)
+            opened = open_photo(source.read(read.photo), read.photo.path, near=preprocessing.size)
         except PhotoError as error:
-            wrong[read.sha256] = error.reason
+            wrong[sha256] = error
             continue
-        found.append((read.sha256, (width, height)))
-        pixels.append(change(square, read.sha256) if change else square)
+        seen = glance(opened) if sha256 in unseen else None
+        found.append((sha256, (opened.width, opened.height), seen))
+        square = preprocessing.fit(opened.picture)
+        pixels.append(change(square, sha256) if change else square)
     features = prefix(pixels) if pixels else []
-    rows = [(h, size, row) for (h, size), row in zip(found, features, strict=True)]
+    rows = [_Row(*known, row) for known, row in zip(found, features, strict=True)]
     return rows, wrong
 
 
@@ -71,11 +87,12 @@ def embed(
     preprocessing: Preprocessing,
     store: FeatureStore | Stores,
     *,
+    glances: Glances | None = None,
     change: Change | None = None,
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[dict[str, tuple[int, int]], list[Fault]]:
-    """Bring the store up to date with some photos.
+    """Bring the store up to date with some photos, each decoded once.
 
     Args:
         source: where the photos are.
@@ -83,6 +100,7 @@ def embed(
         prefix: what makes features of pixels.
         preprocessing: what makes pixels of bytes.
         store: where features go; those it has are not computed again.
+        glances: where photos that are new to it are glanced at on the way, if anywhere.
         change: what is done to the pixels before, such as an augmentation.
         workers: threads; by default one more than cores.
         progress: where to show how it goes.
@@ -92,34 +110,50 @@ def embed(
         fault for each that could not.
     """
 
-    missing = list({read.sha256: read for read in reads if read.sha256 not in store}.values())
-    reasons: dict[str, str] = {}
-    waiting: list[tuple[str, tuple[int, int], Any]] = []
+    by_hash = {read.sha256: read for read in reads}
+    missing = _lacking(by_hash, store)
+    unseen = {read.sha256 for read in _lacking(by_hash, glances)} if glances else set[str]()
+    wrong: dict[str, PhotoError] = {}
+    waiting: list[_Row] = []
 
     def flush() -> None:
         if waiting:
-            hashes, sizes, features = zip(*waiting, strict=True)
-            store.add(hashes, sizes, features)
+            hashes = [row.sha256 for row in waiting]
+            store.add(hashes, [row.size for row in waiting], [row.features for row in waiting])
+            seen = [row for row in waiting if row.glance is not None]
+            if glances and seen:
+                glances.add([row.sha256 for row in seen], [row.glance for row in seen])
             waiting.clear()
 
     shard = _shard_size(prefix, len(missing))
-    work = partial(_embed_some, source, prefix, preprocessing, change)
+    work = partial(_embed_some, source, prefix, preprocessing, change, unseen)
     if missing:
         with progress.step("Computing features", len(missing)) as advance:
             try:
-                for rows, wrong in map_chunks(work, missing, size=_CHUNK, workers=workers):
+                for rows, bad in map_chunks(work, missing, size=_CHUNK, workers=workers):
                     waiting += rows
-                    reasons |= wrong
-                    advance(len(rows) + len(wrong))
+                    wrong |= bad
+                    advance(len(rows) + len(bad))
                     if len(waiting) >= shard:
                         flush()
             finally:
                 flush()  # what is done is kept, also when interrupted
-    sizes = {read.sha256: store.size_of(read.sha256) for read in reads if read.sha256 in store}
     faults = [
-        Fault(read.photo.path, reasons[read.sha256]) for read in reads if read.sha256 in reasons
+        Fault(read.photo.path, wrong[read.sha256].reason, kind=wrong[read.sha256].kind)
+        for read in reads
+        if read.sha256 in wrong
     ]
-    return sizes, faults
+    if glances:  # of photos whose features were there already
+        left = [read for sha256, read in by_hash.items() if sha256 not in wrong]
+        glances.bring(source, left, workers=workers, progress=progress)
+    hashes = [sha256 for sha256 in by_hash if sha256 not in wrong]
+    return dict(zip(hashes, store.sizes_of(hashes), strict=True)), faults
+
+
+def _lacking(by_hash: Mapping[str, Read], store: FeatureStore | Stores | Glances) -> list[Read]:
+    """The photos that a store has not."""
+    held = store.holds(list(by_hash))
+    return [read for read, there in zip(by_hash.values(), held, strict=True) if not there]
 
 
 def stream(
@@ -147,13 +181,11 @@ def stream(
     Raises:
         SourceError: a photo that could be read before cannot be read now.
     """
-    work = partial(_embed_some, source, prefix, preprocessing, change)
+    work = partial(_embed_some, source, prefix, preprocessing, change, ())
     for rows, wrong in map_chunks(work, reads, size=_STREAMED, workers=workers):
         if wrong:
-            paths = {read.sha256: read.photo.path for read in reads}
-            sha256, reason = next(iter(wrong.items()))
-            raise gone(Fault(paths[sha256], reason))
-        yield [features for _, _, features in rows]
+            raise gone(Fault.of(next(iter(wrong.values()))))
+        yield [row.features for row in rows]
 
 
 def gone(fault: Fault) -> SourceError:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pawprint.data.dataset import Read
+from pawprint.data.reading import Read
 from pawprint.model import head
 from pawprint.model.prefix import Prefix
 from pawprint.training.recipe import GradientStage, View

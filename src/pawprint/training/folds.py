@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pawprint.data.dataset import Dataset, Read
+from pawprint.data.dataset import Dataset
+from pawprint.data.reading import Read
 from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.evaluation.metrics import figures
 from pawprint.progress import Advance, Progress

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pawprint.data import dataset as datasets
-from pawprint.data.dataset import Dataset, Fault, Read
+from pawprint.data.copies import copies_among
+from pawprint.data.dataset import Dataset
+from pawprint.data.reading import Fault, Read, read_all, skipped
 from pawprint.data.sources import Source
 from pawprint.data.split import TEST, TRAIN, VALIDATION, assign_folds
+from pawprint.doctor.examine import examine
+from pawprint.doctor.findings import Finding
 from pawprint.errors import SourceError
 from pawprint.model.backbones import Backbone
 from pawprint.model.prefix import NoPrefix
@@ -33,6 +38,7 @@ class Looked:
         recipe: the one that was asked for, without what is not for so many photos or so much time.
         left_out: what the number of photos left out, in sentences.
         dataset: the photos as a table.
+        findings: what is odd about them.
         sides: and by side.
         fold_of: int, shape (n,), the fold of each that trains, where none are held out.
     """
@@ -40,6 +46,7 @@ class Looked:
     recipe: Recipe
     left_out: tuple[str, ...]
     dataset: Dataset
+    findings: tuple[Finding, ...]
     sides: dict[str, Side]
     fold_of: NDArray[np.int64] | None
 
@@ -53,9 +60,13 @@ def look(
     *,
     strict: bool,
     limit: TimeLimit | None,
+    root: Path | None,
     progress: Progress,
 ) -> Looked:
     """Look at every photo once.
+
+    Sides are drawn first by the photos' bytes alone, so that each is decoded, computed and glanced
+    at in one pass; then near copies are known, and those that must are brought together.
 
     Args:
         source: the photos.
@@ -65,6 +76,7 @@ def look(
         clock: is told how long it took.
         strict: make a photo that cannot be read an error.
         limit: the time that the training may take, if any.
+        root: the cache folder, if any.
         progress: where to show how it goes.
 
     Returns:
@@ -74,7 +86,7 @@ def look(
         SourceError: the photos cannot be used.
     """
     with clock.part("reading"):
-        reads, faults = datasets.read_all(source, progress=progress)
+        reads, faults = read_all(source, root=root, progress=progress)
     with clock.part("features"):
         recipe, left_out = recipe.for_photos(len(reads))
         unseen: list[Fault] = []
@@ -85,6 +97,8 @@ def look(
                 why = f"not looked at, to keep the time limit of {limit.limit:g} s"
                 unseen.append(Fault(source.name, why, found - len(reads)))
         wanted = first_parts(recipe, backbone)
+        near = recipe.data.duplicates == "near"
+        copies = copies_among(source, reads, views.glances, near=near, progress=progress)
         while True:
             if strict and faults:
                 raise SourceError(
@@ -92,17 +106,21 @@ def look(
                     f"{faults[0].path}: {faults[0].reason}"
                 )
             views.exact_only = folds.wanted(recipe.data, reads)
-            sided, copies, fold_of = _divide(source, recipe, reads, held_out=not views.exact_only)
+            keys, in_folds = copies.keys(reads), views.exact_only
+            sided, leaks, fold_of = _divide(source, recipe, reads, keys, in_folds=in_folds)
             sizes, undecoded = _embed(sided, views, backbone, wanted)
-            if not undecoded:
+            if not undecoded and copies.final:
                 break
             # Split again without them, so that proportions hold for photos that can be read.
             gone = {fault.path for fault in undecoded}
             reads = [read for read in reads if read.photo.path not in gone]
             faults += undecoded
-    skipped = [Fault(skip.path, skip.reason, skip.count) for skip in source.skipped]
-    dataset = datasets.build(source.name, sided, sizes, [*faults, *copies, *skipped, *unseen])
-    return Looked(recipe, tuple(left_out), dataset, _sides(dataset, sided), fold_of)
+            copies = copies_among(source, reads, views.glances, near=near, progress=progress)
+        seen = views.glances.take([read.sha256 for read in reads])
+        findings = examine(reads, seen, copies, [*faults, *skipped(source)])
+    left = [*faults, *leaks, *skipped(source), *unseen]
+    dataset = datasets.build(source.name, sided, sizes, left)
+    return Looked(recipe, tuple(left_out), dataset, findings, _sides(dataset, sided), fold_of)
 
 
 def _sides(dataset: Dataset, sided: list[Read]) -> dict[str, Side]:
@@ -117,24 +135,26 @@ def _sides(dataset: Dataset, sided: list[Read]) -> dict[str, Side]:
 
 
 def _divide(
-    source: Source, recipe: Recipe, reads: list[Read], *, held_out: bool
+    source: Source, recipe: Recipe, reads: list[Read], keys: list[str], *, in_folds: bool
 ) -> tuple[list[Read], list[Fault], NDArray[np.int64] | None]:
     """The photos on their sides, the copies taken out, and the folds where none are held out."""
     data = recipe.data
-    sided, copies = datasets.assign_sides(
+    sided, leaks = datasets.assign_sides(
         source.name,
         reads,
+        keys,
         fraction=data.validation,
         test=data.test,
         seed=data.seed,
-        hold_out=held_out,
+        hold_out=not in_folds,
+        keep_leaks=data.leaks == "keep",
     )
-    if held_out:
-        return sided, copies, None
-    trains = [read for read in sided if read.photo.split == TRAIN]
-    labels, hashes = [read.photo.label for read in trains], [read.sha256 for read in trains]
-    fold_of = assign_folds(labels, hashes, folds=data.folds, seed=data.seed)
-    return sided, copies, np.array(fold_of)
+    if not in_folds:
+        return sided, leaks, None
+    key_of = {read.photo.path: key for read, key in zip(reads, keys, strict=True)}
+    trains = [read.photo for read in sided if read.photo.split == TRAIN]
+    labels, own = [photo.label for photo in trains], [key_of[photo.path] for photo in trains]
+    return sided, leaks, np.array(assign_folds(labels, own, folds=data.folds, seed=data.seed))
 
 
 def _embed(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pawprint.data.dataset import Read
+from pawprint.data.reading import Read
 from pawprint.data.split import TRAIN, VALIDATION
 from pawprint.model import network
 from pawprint.model.backbones import Backbone

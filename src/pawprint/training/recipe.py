@@ -53,6 +53,10 @@ class DataPart(Preprocessing):
             by a network that has not seen it, in so many folds, and train on all; 0 never.
         folds_below: how many photos are not few any more.
         seed: of the split and of everything else drawn at random.
+        duplicates: what is kept on one side of a split: `near`: copies that were re-encoded,
+            resized, mirrored, cropped a little, too; `exact`: only the same bytes.
+        leaks: copies across given splits: `drop` those that would train; `keep` all.
+        group_by: what makes photos a group that is kept on one side, as of `open_source`.
     """
 
     validation: float = Field(default=0.2, gt=0, lt=1)
@@ -60,6 +64,9 @@ class DataPart(Preprocessing):
     folds: int = Field(default=0, ge=0, le=100)
     folds_below: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    duplicates: Literal["near", "exact"] = "near"
+    leaks: Literal["drop", "keep"] = "drop"
+    group_by: str = ""
 
     @field_validator("folds")
     @classmethod

@@ -11,10 +11,12 @@ from typing import Any
 
 from pawprint import bundle
 from pawprint.classifier import Classifier
+from pawprint.data import exclusions
 from pawprint.data.cache import cache_folder
-from pawprint.data.dataset import Fault
+from pawprint.data.reading import Fault
 from pawprint.data.sources import open_source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
+from pawprint.doctor.findings import Finding
 from pawprint.errors import RecipeError
 from pawprint.evaluation.metrics import Figures
 from pawprint.model import applications, backbones, network
@@ -48,6 +50,7 @@ class Run:
             seconds.
         outcomes: what became of each stage after the first: how it compares with what stood
             before it, and whether it was undone.
+        findings: what is odd about the photos, as `pawprint.check` tells it.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class Run:
     faults: tuple[Fault, ...]
     history: list[dict[str, float]]
     outcomes: tuple[Outcome, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def model(self) -> Path:
@@ -78,6 +82,8 @@ def train(
     weights: str | os.PathLike[str] | None = None,
     seed: int | None = None,
     validation: float | None = None,
+    group_by: str | None = None,
+    exclude: str | os.PathLike[str] | None = None,
     strict: bool = False,
     offline: bool = False,
     cache: bool = True,
@@ -112,6 +118,9 @@ def train(
         seed: of the split and everything else drawn at random; by default the recipe's.
         validation: the part of each class to hold out; by default the recipe's. Where it is given,
             here or in `changes`, photos are held out however few there are.
+        group_by: keep photos that belong together on one side: `folder` for those in one folder
+            below their class's, or a table's column; by default as the recipe says.
+        exclude: a list of photos to leave out, as `pawprint check --quarantine` writes it.
         strict: make a photo that cannot be read an error.
         offline: never download weights or photos.
         cache: keep features in the user's cache folder, and use those that are there.
@@ -124,8 +133,9 @@ def train(
 
     Returns:
         The run. Its folder holds `model/` (the bundle), `metrics.json`, `predictions.csv`,
-        `manifest.csv`, `left_out.csv`, `recipe.toml`, `run.json` and `plots/`. While stages of
-        several epochs train, `<run>.unfinished/` beside it holds what `resume` goes on from.
+        `manifest.csv`, `left_out.csv`, `findings.json`, `recipe.toml`, `run.json` and `plots/`.
+        While stages of several epochs train, `<run>.unfinished/` beside it holds what `resume`
+        goes on from.
 
     Raises:
         SourceError: the photos cannot be used.
@@ -136,28 +146,42 @@ def train(
     """
     clock = Clock()
     limit = TimeLimit(time_limit, clock.start) if time_limit else None
-    chosen = recipe_files.validate(recipe, _changes(changes, backbone, weights, seed, validation))
+    chosen = recipe_files.validate(
+        recipe, _changes(changes, backbone, weights, seed, validation, group_by)
+    )
     if time_limit and resume:
         raise RecipeError("a training with a time limit cannot be resumed: leave one of them out")
     if tensorboard:
         load_writer()  # know now, not after the photos were looked at
     if chosen.augment and not chosen.augments:
         progress.say('[[augment]] does nothing here: no stage has views = "fresh" or above 1')
-    with open_source(source, offline=offline, progress=progress) as opened:
+    group_by = chosen.data.group_by
+    with open_source(source, group_by=group_by, offline=offline, progress=progress) as opened:
+        if exclude is not None:
+            exclusions.leave_out(opened, Path(exclude), progress)
         folder = _folder(out, opened.name, chosen if resume else None)
         bundle.check_writable(folder)
         if resume:
             checkpoint.expect_recipe(folder, chosen)
         else:
             checkpoint.expect_free(folder)
-        views = Views(opened, chosen, cache_folder() if cache else None, progress)
+        root = cache_folder() if cache else None
+        views = Views(opened, chosen, root, progress)
         with clock.part("loading the network"), progress.step("Loading the network", None):
             load_keras().utils.set_random_seed(chosen.data.seed)
             built = _backbone(chosen, offline)
         if limit:
             limit.loaded()
         looked = look(
-            opened, chosen, views, built, clock, strict=strict, limit=limit, progress=progress
+            opened,
+            chosen,
+            views,
+            built,
+            clock,
+            strict=strict,
+            limit=limit,
+            root=root,
+            progress=progress,
         )
         dataset = looked.dataset
         checkpoints = Checkpoints(folder, chosen, built.digest, dataset)
@@ -182,12 +206,15 @@ def train(
             judged, tried = _judge(looked, fitted, in_folds)
         with progress.step("Writing the run", None):
             logs, resumed = board.folder, len(before)
-            finished = Finished(material, fitted, judged, tried, looked.left_out, logs, resumed)
+            finished = Finished(
+                material, fitted, judged, tried, looked.left_out, looked.findings, logs, resumed
+            )
             record = write_run(folder, opened, looked.recipe, dataset, finished, clock)
         checkpoints.remove()
     test = judged[TEST].figures if TEST in judged else None
     found, history = judged[VALIDATION].figures, fitted.history
-    return Run(folder, found, test, record, dataset.faults, history, fitted.outcomes)
+    outcomes, faults = fitted.outcomes, dataset.faults
+    return Run(folder, found, test, record, faults, history, outcomes, looked.findings)
 
 
 def _fit(
@@ -222,6 +249,7 @@ def _changes(
     weights: str | os.PathLike[str] | None,
     seed: int | None,
     validation: float | None,
+    group_by: str | None,
 ) -> dict[str, Any]:
     """What the caller said in place of what the recipe says."""
     name, alpha = (None, None) if backbone is None else applications.parse(backbone)
@@ -230,6 +258,7 @@ def _changes(
         "backbone.weights": None if weights is None else os.fspath(weights),
         "data.seed": seed,
         "data.validation": validation,
+        "data.group_by": group_by,
     }
     width = {} if alpha is None else {"backbone.alpha": alpha}  # may be changed by itself
     said = {place: value for place, value in given.items() if value is not None}

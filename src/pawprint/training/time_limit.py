@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pawprint.data.dataset import Read
+from pawprint.data.reading import Read
 from pawprint.errors import RecipeError
 from pawprint.training.recipe import GradientStage, LogisticStage, Recipe, Stage
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawprint.data import augment
-from pawprint.data.dataset import Fault, Read
+from pawprint.data.glance import Glances
 from pawprint.data.images import Pixels, mirrored
+from pawprint.data.reading import Fault, Read
 from pawprint.data.sources import Source
 from pawprint.model import features
 from pawprint.model.backbones import Backbone
@@ -53,6 +54,7 @@ class Views:
         self._stores: dict[str, FeatureStore] = {}
         self._prefixes: dict[str, Prefix] = {}
         self.exact_only = False  # where the same photos train and judge
+        self.glances = Glances(root, self._preprocessing.size, progress)
 
     def prefix(
         self, backbone: Backbone, cut: str | None, *, pooled: bool, exact: bool = False
@@ -93,7 +95,8 @@ class Views:
             self.store(self.prefix(backbone, part.cut, pooled=part.pooled, exact=part.exact))
             for part in parts
         ]
-        return [read for read in reads if any(read.sha256 not in store for store in stores)]
+        held = Stores(stores).holds([read.sha256 for read in reads])
+        return [read for read, there in zip(reads, held, strict=True) if not there]
 
     def bring_parts(
         self, reads: Sequence[Read], backbone: Backbone, parts: Sequence[Part], view: View = 0
@@ -103,7 +106,8 @@ class Views:
             self.prefix(backbone, part.cut, pooled=part.pooled, exact=part.exact) for part in parts
         ]
         stores = [self.store(prefix, view) for prefix in prefixes]
-        lacking = [n for n, s in enumerate(stores) if any(r.sha256 not in s for r in reads)]
+        hashes = [read.sha256 for read in reads]
+        lacking = [number for number, s in enumerate(stores) if not s.holds(hashes).all()]
         cuts = [(part.cut, part.pooled) for part in (parts[n] for n in lacking) if part.cut]
         if len(lacking) > 1 and len(cuts) == len(lacking):
             exact = parts[lacking[0]].exact or self.exact_only
@@ -139,6 +143,7 @@ class Views:
             prefix,
             self._preprocessing,
             store,
+            glances=None if view else self.glances,
             change=(lambda pixels, sha256: self._changed(pixels, sha256, view)) if view else None,
             progress=self._progress,
         )

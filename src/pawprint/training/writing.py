@@ -27,6 +27,7 @@ from pawprint.data.dataset import Dataset
 from pawprint.data.images import Pixels, Preprocessing
 from pawprint.data.sources import Source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
+from pawprint.doctor.findings import Finding, counts, told
 from pawprint.errors import BundleError, MissingExtra, PhotoError
 from pawprint.evaluation.overfitting import overfitting
 from pawprint.model import network
@@ -95,6 +96,7 @@ class Finished:
         judged: by side, what it predicts; or, where there are folds, others in its place.
         tried: what it predicts of some photos, for the bundle to be held against.
         left_out: what of the recipe was, in sentences.
+        findings: what is odd about the photos.
         board: the folder of its TensorBoard logs, if any.
         resumed: epochs that were finished before this process began.
     """
@@ -104,6 +106,7 @@ class Finished:
     judged: dict[str, Judged]
     tried: Judged
     left_out: Sequence[str]
+    findings: Sequence[Finding]
     board: Path | None
     resumed: int = 0
 
@@ -137,6 +140,7 @@ def write_run(
         (partial / "recipe.toml").write_text(recipe_files.to_toml(recipe), "utf-8")
         dataset.write_manifest(partial)
         _write_predictions(partial / "predictions.csv", dataset, judged)
+        _write_json(partial / "findings.json", {"findings": told(finished.findings)})
         _write_json(partial / "metrics.json", _metrics(fitted, judged))
         record = _record(source, recipe, dataset, finished, card)
         record |= {"bundle": checked, "seconds": clock.seconds}
@@ -169,6 +173,7 @@ def _record(
         "classes": list(dataset.classes),
         "photos": {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)},
         "left_out": sum(fault.count for fault in dataset.faults),
+        "findings": counts(finished.findings),
         "fingerprint": dataset.fingerprint,
         "created": card.created,
         "versions": card.versions,
@@ -347,7 +352,8 @@ def _write_predictions(path: Path, dataset: Dataset, judged: dict[str, Judged]) 
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, "utf-8", errors="surrogateescape")  # names need not be text
 
 
 def _finite(row: dict[str, float]) -> dict[str, float | None]:

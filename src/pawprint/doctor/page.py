@@ -1,0 +1,203 @@
+"""What a look at a dataset found, as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+
+from pawprint.data.cache import replacing
+from pawprint.data.layout import SPLITS
+from pawprint.data.thumbnails import thumbnail
+from pawprint.data.wording import os_reason, shown
+from pawprint.doctor.findings import KINDS, Checkup, Finding, Kind, Level
+from pawprint.errors import OutputError, PhotoError
+from pawprint.parallel import map_chunks
+
+_SIDE = 160  # of a thumbnail, in pixels
+_FINDINGS, _PHOTOS = 100, 12  # shown of a kind, and of a group
+_TOGETHER = 8  # photos a task
+_BUFFER = 256  # pieces of the page that are written together
+
+# Of these there is nothing to be seen, or nothing that is one photo.
+_UNSEEN = frozenset(("unreadable", "empty", "not-an-image", "too-large", "not-used"))
+
+
+@dataclass(frozen=True)
+class _Small:
+    """A thumbnail's address, or why there is none."""
+
+    address: str = ""
+    reason: str = ""
+
+
+@dataclass
+class _Section:
+    """What is shown of a kind.
+
+    Args:
+        kind: of which.
+        count: of all its findings.
+        rows: findings in words alone.
+        tiles: findings about one photo.
+        groups: findings about several.
+    """
+
+    kind: Kind
+    count: int
+    rows: list[Finding] = field(default_factory=list)
+    tiles: list[Finding] = field(default_factory=list)
+    groups: list[Finding] = field(default_factory=list)
+
+    @property
+    def more(self) -> int:
+        """How many are not shown."""
+        every = (*self.rows, *self.tiles, *self.groups)
+        return max(0, self.count - sum(finding.count for finding in every))
+
+    def add(self, finding: Finding) -> None:
+        """Show a finding the way it is best seen, unless there are enough."""
+        if len(self.rows) + len(self.tiles) + len(self.groups) >= _FINDINGS:
+            return
+        if finding.kind in _UNSEEN or not finding.paths:
+            self.rows.append(finding)
+        elif len(finding.paths) == 1:
+            self.tiles.append(finding)
+        else:
+            self.groups.append(finding)
+
+    def photos(self) -> Iterator[str]:
+        """The photos to be seen."""
+        for finding in (*self.tiles, *self.groups):
+            yield from finding.paths[:_PHOTOS]
+
+
+def write_page(path: Path, checkup: Checkup, read: Callable[[str], bytes]) -> None:
+    """Write what was found as one HTML file, with the photos in it that it is about.
+
+    >>> import tempfile
+    >>> found = (Finding("empty", "0 bytes", ("cat/1.jpg",)),)
+    >>> checkup = Checkup("pets", {"cat": {"all": 2}}, found, 0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = Path(folder, "check.html")
+    ...     write_page(page, checkup, lambda path: b"")
+    ...     "<h1>pets</h1>" in page.read_text("utf-8")
+    True
+
+    Args:
+        path: the file; one that is there is replaced.
+        checkup: what was found.
+        read: gives a photo's bytes, from any thread, or raises PhotoError; a photo that cannot be
+            shown is told of in its place.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left of it then.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it, such as {path / 'check.html'}")
+    sections = _sections(checkup)
+    photos = dict.fromkeys(photo for section in sections for photo in section.photos())
+    base = _base(checkup.findings)
+
+    def named(photo: str) -> str:
+        return shown(photo.removeprefix(base) or photo)
+
+    page = _template().stream(
+        base=base,
+        checkup=checkup,
+        levels={level: sum(s.count for s in sections if s.kind.level == level) for level in Level},
+        most=_PHOTOS,
+        named=named,
+        sections=sections,
+        sides=_sides(checkup),
+        small=_thumbnails(photos, read),
+    )
+    page.enable_buffering(_BUFFER)
+    try:
+        with replacing(path) as file:
+            page.dump(file, "utf-8", "replace")
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({os_reason(error)}); name a file in a folder that is "
+            "there, that you may write to and that has room"
+        ) from error
+
+
+def _sections(checkup: Checkup) -> list[_Section]:
+    """What is shown, the worst kind first."""
+    sections = {name: _Section(KINDS[name], count) for name, count in checkup.counts().items()}
+    for finding in checkup.findings:
+        if finding.kind in sections:
+            sections[finding.kind].add(finding)
+    return list(sections.values())
+
+
+def _sides(checkup: Checkup) -> list[str]:
+    """The sides that any class has photos on, those of a split in their order."""
+    sides = dict.fromkeys(side for counts in checkup.photos.values() for side in counts)
+    return sorted(sides, key=lambda side: SPLITS.index(side) if side in SPLITS else len(SPLITS))
+
+
+def _base(findings: Iterable[Finding]) -> str:
+    """The folder that all photos lie in, but for the one right above each."""
+    # What is not used may lie anywhere, and is not always a path.
+    paths = [path for found in findings if found.kind != "not-used" for path in found.paths]
+    base = _folder(os.path.commonprefix(paths))  # noqa: RUF071, for it is cut here
+    if any(_folder(path) == base for path in paths):
+        base = _folder(base[:-1])
+    return base
+
+
+def _folder(path: str) -> str:
+    return path[: 1 + max(path.rfind("/"), path.rfind(os.sep))]
+
+
+def _thumbnails(photos: Iterable[str], read: Callable[[str], bytes]) -> dict[str, _Small]:
+    small: dict[str, _Small] = {}
+    for made in map_chunks(partial(_shrink, read), photos, size=_TOGETHER):
+        small |= made
+    return small
+
+
+def _shrink(read: Callable[[str], bytes], photos: Sequence[str]) -> dict[str, _Small]:
+    made = {}
+    for photo in photos:
+        try:
+            data = base64.b64encode(thumbnail(read(photo), photo, _SIDE)).decode("ascii")
+            made[photo] = _Small(address=f"data:image/jpeg;base64,{data}")
+        except PhotoError as error:
+            made[photo] = _Small(reason=error.reason)
+    return made
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, lstrip_blocks=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"counted": _counted, "raised": _raised, "shown": shown}
+    source = resources.files("pawprint.doctor") / "page.html.j2"
+    return environment.from_string(source.read_text("utf-8"))
+
+
+def _counted(count: int, noun: str) -> str:
+    """Say how many there are of something.
+
+    >>> _counted(0, "error"), _counted(1, "class"), _counted(1200, "class")
+    ('no errors', '1 class', '1,200 classes')
+    """
+    if count == 1:
+        return f"1 {noun}"
+    several = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {several}" if count else f"no {several}"
+
+
+def _raised(text: str) -> str:
+    """Begin with a capital."""
+    return text[:1].upper() + text[1:]
