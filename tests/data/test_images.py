@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pawprint.data.images import MAX_PIXELS, Preprocessing, open_photo
+from pawprint.data.images import MAX_PIXELS, Preprocessing, Trait, open_photo
 from pawprint.errors import DamagedPhoto, EmptyPhoto, NotAPhoto, PhotoError, TooManyPixels
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
@@ -43,7 +43,7 @@ def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def opened(data: bytes) -> NDArray[np.uint8]:
-    picture = open_photo(data, "photo")
+    picture = open_photo(data, "photo").picture
     assert picture.mode == "RGB"
     return np.asarray(picture)
 
@@ -124,8 +124,9 @@ def test_every_orientation_comes_out_upright(kind: str, orientation: int) -> Non
     found = opened(data)
     assert found.shape == quarters().shape
     assert np.abs(found.astype(int) - quarters()).mean() < 6
-    _, width, height = Preprocessing(size=32).measured(data, "photo")
-    assert (width, height) == (48, 32)
+    found_near = open_photo(data, "photo", near=32)
+    assert (found_near.width, found_near.height) == (48, 32)
+    assert (Trait.TURNED in found_near.traits) == (orientation != 1)
 
 
 def test_an_unknown_orientation_is_as_none() -> None:
@@ -288,8 +289,10 @@ def test_a_small_jpeg_gives_the_same_from_bytes_and_from_its_picture() -> None:
 def test_a_large_jpeg_decoded_small_looks_the_same_and_keeps_its_size() -> None:
     data = encoded(Image.fromarray(quarters(1200, 800)), "JPEG", quality=95)
     preprocessing = Preprocessing(size=32)
-    found, width, height = preprocessing.measured(data, "photo")
-    assert (width, height) == (1200, 800)
+    near = open_photo(data, "photo", near=32)
+    assert (near.width, near.height) == (1200, 800)
+    assert near.picture.width < 200
+    found = preprocessing.fit(near.picture)
     with Image.open(io.BytesIO(data)) as picture:
         exact = preprocessing.from_image(picture)
     assert np.abs(found.astype(int) - exact).mean() < 3

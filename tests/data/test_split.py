@@ -1,4 +1,4 @@
-"""The split: stratified, seeded, by content, and hardly moved by photos that are added."""
+"""The split: stratified, seeded, by key, and not moved by photos that are added."""
 
 from __future__ import annotations
 
@@ -6,34 +6,49 @@ from collections import Counter
 
 import pytest
 
-from pawprint.data.split import TRAIN, VALIDATION, assign, assign_folds
+from pawprint.data.split import assign, assign_folds
 from pawprint.errors import SourceError
 
-LABELS = ["cat"] * 137 + ["dog"] * 64 + ["fox"] * 9
+LABELS = ["cat"] * 1370 + ["dog"] * 640 + ["fox"] * 9
 HASHES = [f"{n:064x}" for n in range(len(LABELS))]
 
 
+def held(labels: list[str], keys: list[str], **options: float) -> Counter[str]:
+    """How many of each class are held out."""
+    drawn = assign(labels, keys, **options)  # type: ignore[arg-type]
+    return Counter(label for label, out in zip(labels, drawn, strict=True) if out)
+
+
 @pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5, 0.77])
-def test_each_class_is_held_out_in_the_same_part(fraction: float) -> None:
-    sides = assign(LABELS, HASHES, fraction=fraction)
-    held = Counter(label for label, side in zip(LABELS, sides, strict=True) if side == VALIDATION)
+def test_each_class_is_held_out_in_the_same_part_as_well_as_chance_allows(fraction: float) -> None:
+    found = held(LABELS, HASHES, fraction=fraction)
     for label, count in Counter(LABELS).items():
-        assert abs(held[label] - max(1, count * fraction)) <= 0.5
-    assert set(sides) == {TRAIN, VALIDATION}
+        chance = (count * fraction * (1 - fraction)) ** 0.5
+        assert abs(found[label] - count * fraction) <= max(1, 4 * chance)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("count", [2, 3, 5, 12, 40])
+def test_in_a_small_class_chance_is_held_within_half_and_double(count: int, seed: int) -> None:
+    labels = ["cat"] * count + ["dog"] * 100
+    found = held(labels, HASHES[: len(labels)], fraction=0.3, seed=seed)["cat"]
+    assert max(1, count * 0.15 - 1e-9) <= found <= max(1, count * 0.6)
+    assert found < count
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.999])
 def test_every_class_is_on_both_sides_whatever_the_fraction(fraction: float) -> None:
-    sides = assign(LABELS, HASHES, fraction=fraction)
-    assert {*zip(LABELS, sides, strict=True)} == {
-        (label, side) for label in ("cat", "dog", "fox") for side in (TRAIN, VALIDATION)
+    drawn = assign(LABELS, HASHES, fraction=fraction)
+    assert {*zip(LABELS, drawn, strict=True)} == {
+        (label, out) for label in ("cat", "dog", "fox") for out in (False, True)
     }
 
 
-def test_the_seed_decides_and_nothing_else() -> None:
+def test_the_seed_and_the_purpose_decide_and_nothing_else() -> None:
     assert assign(LABELS, HASHES, seed=3) == assign(LABELS, HASHES, seed=3)
     drawn = {tuple(assign(LABELS, HASHES, seed=seed)) for seed in range(10)}
-    assert len(drawn) == 10
+    drawn.add(tuple(assign(LABELS, HASHES, purpose="test")))
+    assert len(drawn) == 11
 
 
 def test_the_order_of_photos_does_not_matter() -> None:
@@ -42,35 +57,36 @@ def test_the_order_of_photos_does_not_matter() -> None:
     assert forward == backward
 
 
-def test_adding_photos_moves_few() -> None:
-    before = dict(zip(HASHES, assign(LABELS, HASHES), strict=True))
-    more = [f"{n:064x}" for n in range(10_000, 10_050)]
-    labels = [*LABELS, *(["cat"] * 50)]
-    after = dict(zip([*HASHES, *more], assign(labels, [*HASHES, *more]), strict=True))
-    moved = [content for content in HASHES if before[content] != after[content]]
-    # 10 of the 50 new ones should be held out, so no more than these few make room.
-    assert len(moved) <= 10
-    assert all(LABELS[HASHES.index(content)] == "cat" for content in moved)
+@pytest.mark.parametrize("seed", range(10))
+def test_adding_photos_moves_none_of_the_old_ones(seed: int) -> None:
+    labels, hashes = LABELS[:-9], HASHES[:-9]  # without the class of nine
+    before = dict(zip(hashes, assign(labels, hashes, seed=seed), strict=True))
+    for count in (1, 50, 5000):
+        more = [f"{n:064x}" for n in range(10_000, 10_000 + count)]
+        after = assign([*labels, *(["cat"] * count)], [*hashes, *more], seed=seed)
+        assert dict(zip(hashes, after, strict=False)) == before
+        kept = assign(labels[count:], hashes[count:], seed=seed) if count < 100 else []
+        assert kept == [before[key] for key in hashes[count:]][: len(kept)]
 
 
-def test_removing_one_photo_moves_one_at_most() -> None:
-    before = dict(zip(HASHES, assign(LABELS, HASHES), strict=True))
-    for gone in range(0, 200, 17):
-        labels, hashes = LABELS[:gone] + LABELS[gone + 1 :], HASHES[:gone] + HASHES[gone + 1 :]
-        after = dict(zip(hashes, assign(labels, hashes), strict=True))
-        assert sum(before[content] != after[content] for content in hashes) <= 1
-
-
-def test_same_bytes_stay_on_one_side_also_across_classes() -> None:
+def test_what_has_one_key_stays_on_one_side_also_across_classes() -> None:
     labels = [*LABELS, *(["dog"] * 60), *(["cat"] * 60)]
     copies = [*HASHES, *HASHES[:60], *HASHES[:60]]  # cats again, as dogs and as cats
     for seed in range(5):
-        sides = assign(labels, copies, seed=seed)
-        of: dict[str, set[str]] = {}
-        for content, side in zip(copies, sides, strict=True):
-            of.setdefault(content, set()).add(side)
-        assert all(len(found) == 1 for found in of.values())
-        assert set(sides) == {TRAIN, VALIDATION}
+        sides: dict[str, set[bool]] = {}
+        for key, out in zip(copies, assign(labels, copies, seed=seed), strict=True):
+            sides.setdefault(key, set()).add(out)
+        assert all(len(found) == 1 for found in sides.values())
+        assert {True, False} == {out for found in sides.values() for out in found}
+
+
+def test_a_group_too_large_to_be_held_out_trains() -> None:
+    labels = ["cat"] * 100 + ["dog"] * 50
+    for seed in range(20):
+        keys = ["the same"] * 60 + HASHES[:40] + HASHES[100:150]
+        drawn = assign(labels, keys, seed=seed)
+        assert sum(drawn[:60]) == 0
+        assert 10 <= sum(drawn[:100]) <= 40
 
 
 def test_a_class_of_one_photo_is_refused_by_name() -> None:

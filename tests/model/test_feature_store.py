@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pawprint.model import feature_store
+from pawprint.data import rows as cached
 from pawprint.model.feature_store import FeatureStore
 
 KEY: dict[str, Any] = {"cut": "demo", "size": 32, "policy": "squash"}
@@ -49,7 +49,7 @@ def test_features_and_sizes_are_found_again_in_any_order(tmp_path: Path) -> None
     found = store.take([f"{n:064x}" for n in asked])
     assert found.dtype == np.float32
     assert np.array_equal(found, np.stack([rows(n, n + 1)[0] for n in asked]).astype(np.float32))
-    assert [store.size_of(f"{n:064x}") for n in (0, 5, 899)] == [(1, 1), (6, 11), (900, 1799)]
+    assert store.sizes_of([f"{n:064x}" for n in (0, 5, 899)]) == [(1, 1), (6, 11), (900, 1799)]
 
 
 def test_what_is_not_there_is_not_claimed(tmp_path: Path) -> None:
@@ -201,9 +201,9 @@ def test_entries_say_what_the_cache_holds_last_used_first(tmp_path: Path) -> Non
     wide(tmp_path, "demo", 7)
     wide(tmp_path, "demo", 3)
     wide(tmp_path, "other", 0)
-    old = feature_store.entries(tmp_path)
+    old = cached.entries(tmp_path)
     os.utime(next(e for e in old if e.key["cut"] == "demo").folder / "key.json", (0, 0))
-    other, demo = feature_store.entries(tmp_path)
+    other, demo = cached.entries(tmp_path)
     assert (other.key["cut"], other.photos, other.bytes) == ("other", 0, 0)
     assert (demo.key["cut"], demo.photos) == ("demo", 10)
     assert demo.bytes == sum(path.stat().st_size for path in demo.folder.glob("*.npy"))
@@ -212,10 +212,10 @@ def test_entries_say_what_the_cache_holds_last_used_first(tmp_path: Path) -> Non
 def test_clearing_leaves_nothing_and_says_how_much_it_was(tmp_path: Path) -> None:
     size = filled(tmp_path).stat().st_size
     (tmp_path / "mine.txt").write_text("not the cache's")
-    assert feature_store.clear(tmp_path) == size
-    assert feature_store.entries(tmp_path) == []
+    assert cached.clear(tmp_path) == size
+    assert cached.entries(tmp_path) == []
     assert [path.name for path in tmp_path.rglob("*")] == ["mine.txt"]
-    assert feature_store.clear(tmp_path) == 0
+    assert cached.clear(tmp_path) == 0
 
 
 def test_a_foreign_folder_in_the_cache_does_not_matter(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_foreign_folder_in_the_cache_does_not_matter(tmp_path: Path) -> None:
     for name, text in (("a", "{}"), ("b", "no json"), ("c", '{"dtype": "float16"}')):
         (tmp_path / "features" / name).mkdir()
         (tmp_path / "features" / name / "key.json").write_text(text)
-    assert [entry.photos for entry in feature_store.entries(tmp_path)] == [10]
+    assert [entry.photos for entry in cached.entries(tmp_path)] == [10]
 
 
 READ_ONLY = """

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pawprint.data.dataset import Read, read_all
 from pawprint.data.images import Pixels, Preprocessing
+from pawprint.data.reading import Read, read_all
 from pawprint.data.sources import Source, open_source
 from pawprint.model.feature_store import FeatureStore
 from pawprint.model.features import embed, key_of

@@ -62,7 +62,7 @@ class Rows:
         progress: Progress = SILENT,
     ) -> None:
         self._row = np.dtype([_SHA256, *fields])
-        self._kind, self._progress = kind, progress
+        self._progress = progress
         self._key = {"schema": _SCHEMA, **key}
         self._shards: list[NDArray[Any]] = []
         self._index: tuple[NDArray[np.bytes_], NDArray[np.uint32]] | None = None
@@ -121,8 +121,8 @@ class Rows:
                 shard = self._write(shard)
             except OSError as error:
                 self._progress.say(
-                    f"the cache of {self._kind} cannot be written ({self._root}: {error.strerror})"
-                    "; going on without it, so the next run computes these again"
+                    f"the cache cannot be written ({self._root}: {error.strerror}); going on "
+                    "without it, so the next run computes again what this one does"
                 )
                 self._folder = None
         self._keep(shard)
@@ -160,8 +160,8 @@ class Rows:
             os.utime(key_file)  # when these rows were last used, for `cache info`
         except OSError as error:
             self._progress.say(
-                f"the cache of {self._kind} cannot be used ({self._root}: {error.strerror}); set "
-                f"PAWPRINT_CACHE to a folder that can be written to keep {self._kind} between runs"
+                f"the cache cannot be used ({self._root}: {error.strerror}); set PAWPRINT_CACHE to "
+                "a folder that can be written to keep what is computed between runs"
             )
             if not self._folder.is_dir():
                 self._folder = None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pawprint.data.glance import BITS, MIRRORED, distances
 
-_SORTS = 64
+_SORTS = 48
 _SAMPLED = BITS // 2  # bits are drawn from the lowest frequencies, which copies keep best
 _KEY = 31  # bits that are sorted by; fewer must agree, the others bring the most alike together
 _AHEAD = 8  # neighbours in a sorting that a hash is compared with, however many agree

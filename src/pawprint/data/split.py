@@ -53,13 +53,16 @@ def assign(
         total = sum(len(groups[key]) for _, key in ordered)
         wanted = total * fraction
         least, most = wanted / 2, min(2 * wanted, (total + wanted) / 2)
+        out: list[str] = []
         held = 0
         for draw, key in ordered[:-1]:  # the last one always trains
-            if draw >= fraction and held and held >= least:
+            if draw >= fraction and out and held >= least:
                 break
-            if held and held + len(groups[key]) > most:
-                continue  # a large group; perhaps a smaller one fits
-            held += len(groups[key])
+            if held + len(groups[key]) <= most:  # else it is a large group; a smaller one may fit
+                out.append(key)
+                held += len(groups[key])
+        # Where none fits, the smallest.
+        for key in out or [min((key for _, key in ordered[:-1]), key=lambda key: len(groups[key]))]:
             for index in groups[key]:
                 held_out[index] = True
     return held_out

@@ -70,8 +70,8 @@ _KINDS = (
         "label-conflict",
         Level.ERROR,
         "one picture, several classes",
-        "At most one of the labels is right: keep the copy in the right class and remove the "
-        "others.",
+        "At most one of the labels is right. A quarantine list leaves out every copy: take from "
+        "it the line of the one in the right class.",
     ),
     Kind(
         "duplicate",

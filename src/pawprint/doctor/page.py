@@ -56,21 +56,22 @@ class _Section:
     groups: list[Finding] = field(default_factory=list)
 
     @property
+    def shown(self) -> tuple[Finding, ...]:
+        """All that is."""
+        return (*self.rows, *self.tiles, *self.groups)
+
+    @property
     def more(self) -> int:
         """How many are not shown."""
-        every = (*self.rows, *self.tiles, *self.groups)
-        return max(0, self.count - sum(finding.count for finding in every))
+        return max(0, self.count - sum(finding.count for finding in self.shown))
 
     def add(self, finding: Finding) -> None:
         """Show a finding the way it is best seen, unless there are enough."""
-        if len(self.rows) + len(self.tiles) + len(self.groups) >= _FINDINGS:
-            return
         if finding.kind in _UNSEEN or not finding.paths:
-            self.rows.append(finding)
-        elif len(finding.paths) == 1:
-            self.tiles.append(finding)
-        else:
-            self.groups.append(finding)
+            if len(self.rows) < _FINDINGS:
+                self.rows.append(finding)
+        elif len(self.tiles) + len(self.groups) < _FINDINGS:
+            (self.groups if len(finding.paths) > 1 else self.tiles).append(finding)
 
     def photos(self) -> Iterator[str]:
         """The photos to be seen."""
@@ -131,11 +132,11 @@ def write_page(path: Path, checkup: Checkup, read: Callable[[str], bytes]) -> No
 
 def _sections(checkup: Checkup) -> list[_Section]:
     """What is shown, the worst kind first."""
-    sections = {name: _Section(KINDS[name], count) for name, count in checkup.counts().items()}
+    counted = checkup.counts()
+    sections = {name: _Section(kind, counted.get(name, 0)) for name, kind in KINDS.items()}
     for finding in checkup.findings:
-        if finding.kind in sections:
-            sections[finding.kind].add(finding)
-    return list(sections.values())
+        sections[finding.kind].add(finding)
+    return [section for section in sections.values() if section.shown]
 
 
 def _sides(checkup: Checkup) -> list[str]:
@@ -181,7 +182,12 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, lstrip_blocks=True, trim_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"counted": _counted, "raised": _raised, "shown": shown}
+    environment.filters |= {
+        "counted": _counted,
+        "raised": _raised,
+        "shown": shown,
+        "told": _told,
+    }
     source = resources.files("pawprint.doctor") / "page.html.j2"
     return environment.from_string(source.read_text("utf-8"))
 
@@ -201,3 +207,8 @@ def _counted(count: int, noun: str) -> str:
 def _raised(text: str) -> str:
     """Begin with a capital."""
     return text[:1].upper() + text[1:]
+
+
+def _told(text: str) -> str:
+    """Give a sentence as it can stand on a page: whole, but for a very long name in it."""
+    return " ".join(map(shown, text.split(" ")))
