@@ -240,7 +240,7 @@ def test_a_cache_that_cannot_be_written_is_told_and_done_without(
         plain = read_all(source)
         assert read_all(source, root=tmp_path / "file", progress=listener) == plain
     (said,) = listener.said
-    assert f"the cache of reads cannot be used ({tmp_path / 'file'}: Not a directory)" in said
+    assert f"cannot be used ({tmp_path / 'file'}: Not a directory)" in said
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 

@@ -56,7 +56,7 @@ def test_photos_without_copies_give_no_findings() -> None:
 def test_of_the_same_bytes_all_but_the_first_can_go() -> None:
     photos = made(("cat/3", "a"), ("cat/1", "a"), ("dog/1", "b"), ("cat/2", "a"))
     paths = ("cat/1", "cat/2", "cat/3")
-    assert photos.findings() == [Finding("duplicate", "3 of them in cat", paths, paths[1:])]
+    assert photos.findings() == [Finding("duplicate", "3 copies in cat", paths, paths[1:])]
 
 
 def test_of_near_copies_all_but_the_largest_can_go() -> None:
@@ -66,7 +66,7 @@ def test_of_near_copies_all_but_the_largest_can_go() -> None:
     assert photos.findings((0, 1, 2, 3)) == [
         Finding(
             "near-duplicate",
-            "4 of them in cat",
+            "4 copies in cat",
             ("cat/2", "cat/4", "cat/3", "cat/1"),
             ("cat/4", "cat/3", "cat/1"),
         )

@@ -112,7 +112,10 @@ def test_the_test_set_of_tutorial_160_is_taken_from_the_validation_photos(
 ) -> None:
     run = made("tutorial-160")
     photos = run.record["photos"]
-    for label in ("cat", "dog"):  # 20 photos, of which a quarter judges, of these a fifth at the end
+    for label in (
+        "cat",
+        "dog",
+    ):  # 20 photos, of which a quarter judges, of these a fifth at the end
         held, last = photos["validation"][label], photos["test"][label]
         assert photos["train"][label] + held + last == 20
         assert 1 <= last < held

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pawprint.data.glance import Glances
 from pawprint.data.images import open_photo
@@ -26,10 +26,15 @@ from pawprint.progress import SILENT, Progress
 # In bits of 256. Measured on 16,000 photos: copies differ by up to 17 after re-encoding, resizing
 # and mirroring, by 36 on average when cut at the edges, and no two others by fewer than 73.
 SURE, UNSURE = 24, 72
-ALIKE = 0.84  # how much the pixels of those in between must agree
-_SIDE = 32  # of the colour thumbnails that are compared, in pixels
+# How much the pixels of those in between must agree: photos of one scene, colours changed, count as
+# copies where hardly any photos are alike; of digits or scans, which all are, only true copies do.
+ALIKE, THE_SAME = 0.84, 0.985
+_RARE = 0.05  # pairs in between for each photo, up to which hardly any are alike
+_MOST = 0.1  # and pairs that are compared at most
+
+_SIDE = 48  # of the colour thumbnails that are compared, in pixels
+_CUTS = ((0.0, 0.0), (0.025, 0.025), (0.05, 0.0), (0.0, 0.05))  # at both ends, parts of a side
 _TOGETHER = 16  # pairs a task
-_MOST = 0.25  # comparisons for each photo: where nearly all are alike, so are these
 
 _BLANK = 6.0  # contrast below which noise alone makes the hash
 
@@ -101,7 +106,7 @@ def near_copies(
     """Group photos that are copies or copies of copies.
 
     Those whose hashes differ little are copies; where they differ more, the two are decoded once
-    more and compared pixel by pixel. Photos that are nearly blank are copies only by their bytes.
+    more and their pixels compared. Photos that are nearly blank are copies only by their bytes.
 
     Args:
         source: where the photos are.
@@ -120,9 +125,10 @@ def near_copies(
     forest = Forest(len(contents))
     forest.join(_numbered(found.sure, rows))
     loose = _numbered(found.unsure, rows)
-    compared = loose[: max(1000, int(_MOST * len(reads)))]
+    compared = loose[: max(500, int(_MOST * len(reads)))]
     pairs = [(reads[first[contents[i]]], reads[first[contents[j]]]) for i, j, _ in compared]
-    forest.join(compared[_agreeing(source, pairs, progress)])
+    least = ALIKE if len(loose) <= max(20, _RARE * len(reads)) else THE_SAME
+    forest.join(compared[_likenesses(source, pairs, progress) >= least])
     group_of = dict(zip(contents, forest.groups().tolist(), strict=True))
     groups = _grouped(group_of[read.sha256] for read in reads)
     return Copies(groups, unsettled=len(loose) - len(compared))
@@ -152,7 +158,7 @@ def copies_among(
 
 
 def likeness(one: Image.Image, other: Image.Image) -> float:
-    """How much two pictures agree, or one and the other's mirror image, whatever their light.
+    """How much two pictures agree, whatever their light, also mirrored or cut at the edges.
 
     >>> ramp = Image.linear_gradient("L").convert("RGB")
     >>> round(likeness(ramp, ramp.point(lambda value: value // 2)), 2)
@@ -165,44 +171,64 @@ def likeness(one: Image.Image, other: Image.Image) -> float:
     Returns:
         The correlation of their colours on thumbnails: 1 for the same picture.
     """
+    twice = (2 * _SIDE, 2 * _SIDE)
+    one, other = (each.resize(twice, Image.Resampling.BILINEAR) for each in (one, other))
     ours, theirs = _thumbnail(one), _thumbnail(other)
-    scale = float(np.sqrt((ours**2).sum() * (theirs**2).sum())) or 1.0
-    return max(float((ours * theirs).sum()), float((ours * theirs[:, ::-1]).sum())) / scale
+    if float((ours * theirs[:, ::-1]).sum()) > float((ours * theirs).sum()):
+        other, theirs = ImageOps.mirror(other), theirs[:, ::-1]
+    best = float((ours * theirs).sum())
+    for left, right in _CUTS:
+        for top, bottom in _CUTS:
+            if best >= THE_SAME:
+                return best
+            cut = (left, top, right, bottom)
+            best = max(
+                best,
+                float((_thumbnail(one, cut) * theirs).sum()),
+                float((ours * _thumbnail(other, cut)).sum()),
+            )
+    return best
 
 
-def _thumbnail(picture: Image.Image) -> NDArray[np.float32]:
-    small = picture.resize((_SIDE, _SIDE), Image.Resampling.BOX)
+def _thumbnail(
+    picture: Image.Image, cut: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+) -> NDArray[np.float32]:
+    """Colours around their mean, of length 1 all together, with parts of the sides cut off."""
+    wide, high = picture.size
+    left, top, right, bottom = cut
+    box = (left * wide, top * high, wide - right * wide, high - bottom * high)
+    small = picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, box=box)
     values: NDArray[np.float32] = np.array(small, np.float32)
     values -= values.mean(axis=(0, 1))
-    return values
+    return values / max(float(np.linalg.norm(values)), 1e-6)
 
 
-def _agreeing(
+def _likenesses(
     source: Source, pairs: Sequence[tuple[Read, Read]], progress: Progress
-) -> NDArray[np.bool_]:
-    """Which pairs are alike when looked at again."""
+) -> NDArray[np.float64]:
+    """How alike the two of each pair are when looked at again."""
 
-    def compare(some: Sequence[tuple[Read, Read]]) -> list[bool]:
-        return [_alike(source, *pair) for pair in some]
+    def compare(some: Sequence[tuple[Read, Read]]) -> list[float]:
+        return [_likeness_of(source, *pair) for pair in some]
 
-    agreeing: list[bool] = []
+    found: list[float] = []
     if pairs:
         with progress.step("Comparing photos", len(pairs)) as advance:
-            for found in map_chunks(compare, pairs, size=_TOGETHER):
-                agreeing += found
-                advance(len(found))
-    return np.array(agreeing, bool)
+            for some in map_chunks(compare, pairs, size=_TOGETHER):
+                found += some
+                advance(len(some))
+    return np.array(found, np.float64)
 
 
-def _alike(source: Source, one: Read, other: Read) -> bool:
+def _likeness_of(source: Source, one: Read, other: Read) -> float:
     try:
         ours, theirs = (
-            open_photo(source.read(read.photo), read.photo.path, near=_SIDE).picture
+            open_photo(source.read(read.photo), read.photo.path, near=2 * _SIDE).picture
             for read in (one, other)
         )
     except PhotoError:  # it has gone meanwhile
-        return False
-    return likeness(ours, theirs) >= ALIKE
+        return 0.0
+    return likeness(ours, theirs)
 
 
 def _numbered(pairs: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

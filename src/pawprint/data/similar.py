@@ -22,6 +22,7 @@ _SORTS = 48
 _SAMPLED = BITS // 2  # bits are drawn from the lowest frequencies, which copies keep best
 _KEY = 31  # bits that are sorted by; fewer must agree, the others bring the most alike together
 _AHEAD = 8  # neighbours in a sorting that a hash is compared with, however many agree
+_KEPT = 1000  # pairs, and one for each hash, that are remembered at most
 _NUMBER = np.uint64(33)  # bits below the key: which hash it is, and whether mirrored
 
 Pairs = NDArray[np.int64]  # shape (m, 3): two numbers, the smaller first, and their distance
@@ -34,7 +35,8 @@ class Near:
     Args:
         sure: int, shape (m, 3): numbers of two hashes and their distance. Not every pair: enough
             to link all that are near, directly or through others.
-        unsure: the same for pairs that are farther from each other, and not yet linked.
+        unsure: the same for pairs that are farther from each other and not yet linked; the closest
+            first, and not many more than there are hashes.
     """
 
     sure: Pairs
@@ -56,15 +58,16 @@ def near(hashes: NDArray[np.uint8], *, sure: int, unsure: int) -> Near:
         unsure: the largest one that is given at all.
 
     Returns:
-        The pairs. Those that differ in a tenth of the bits are found nearly always (99.9 % in
-        random hashes), those that differ in a quarter about every second time. Takes a time that
-        grows like n log n.
+        The pairs: of those that differ in 24, 32, 48 and 64 bits at random places among 16,000
+        hashes 100, 99, 79 and 39 %, among a million 98, 87, 39 and 9 %. Copies keep the lowest
+        frequencies best, which are looked at, so more of them are found. Takes a time that grows
+        like n log n.
     """
     count = len(hashes)
     hashes = np.ascontiguousarray(hashes)
     forest = Forest(count)
     linked: list[Pairs] = []
-    loose: list[Pairs] = []
+    loose = np.empty((0, 3), np.int64)
     random = np.random.default_rng(0)
     width = int(np.clip(np.ceil(np.log2(2 * count + 1)), 10, _KEY))
     columns = np.ascontiguousarray(hashes[:, : _SAMPLED // 8].T)
@@ -79,10 +82,13 @@ def near(hashes: NDArray[np.uint8], *, sure: int, unsure: int) -> Near:
             theirs = hashes[second] ^ (MIRRORED * turned[:, None].astype(np.uint8))
             found = np.column_stack([first, second, distances(hashes[first], theirs)])
             linked.append(forest.join(found[found[:, 2] <= sure]))
-            loose.append(found[(found[:, 2] > sure) & (found[:, 2] <= unsure)])
-    all_loose = _closest(np.concatenate([np.empty((0, 3), np.int64), *loose]))
-    all_loose = all_loose[forest.apart(all_loose[:, 0], all_loose[:, 1])]
-    return Near(np.concatenate([np.empty((0, 3), np.int64), *linked]), all_loose)
+            farther = found[(found[:, 2] > sure) & (found[:, 2] <= unsure)]
+            loose = np.concatenate([loose, farther])
+        if len(loose) > 2 * (count + _KEPT):  # where all are alike there are very many
+            loose = _closest(loose)[: count + _KEPT]
+    loose = _closest(loose)[: count + _KEPT]
+    loose = loose[forest.apart(loose[:, 0], loose[:, 1])]
+    return Near(np.concatenate([np.empty((0, 3), np.int64), *linked]), loose)
 
 
 def _sorted(columns: NDArray[np.uint8], bits: NDArray[np.int64]) -> NDArray[np.uint64]:

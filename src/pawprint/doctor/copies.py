@@ -57,7 +57,7 @@ def _of_one_picture(members: Sequence[Read]) -> Iterator[Finding]:
         yield Finding("label-conflict", f"{same}, in {_listed(labels)}", paths, paths)
     elif not leak:
         kind = "duplicate" if same == "the same bytes" else "near-duplicate"
-        yield Finding(kind, f"{len(paths)} of them in {labels[0]}", paths, paths[1:])
+        yield Finding(kind, f"{len(paths)} copies in {labels[0]}", paths, paths[1:])
 
 
 def _leak(members: Sequence[Read], what: str) -> Finding | None:
