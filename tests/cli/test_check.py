@@ -102,7 +102,6 @@ def test_names_with_control_characters_stay_on_their_line(cli: Cli, tmp_path: Pa
     assert ran.code == 0
     assert "a\\nb\\x1b[31m.jpg: the file is empty" in ran.out
     assert "\x1b" not in ran.out
-    # BUG: the names of classes in the first line are not made fit for one line.
     assert ran.out.splitlines()[0] == "photos       8 (ca\\nt 4, dog 4)"
 
 

@@ -220,7 +220,7 @@ def test_a_photo_alone_in_its_group_has_the_key_that_it_has_with_others() -> Non
     """So that others of the group, added later, do not move it to another side."""
     alone = Copies().keys(reads_of("ab", ["x", None]))
     together = Copies().keys(reads_of("abc", ["x", None, "x"]))
-    assert alone == together[:2]  # BUG: alone it has its content's hash, not the group's name
+    assert alone == together[:2]  # by the group's name
 
 
 def test_of_no_photos_there_are_no_keys() -> None:

@@ -65,14 +65,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def count(tmp_path: Path, listener: Any) -> Callable[..., int]:
     """Read a source with a cache, and give how many photos were read for it."""
 
-    def read(source: str | Path, cache: Path | None = None) -> int:
-        before = listener.steps.get("Reading photos", 0)
+    def read(source: str | Path) -> int:
+        before: int = listener.steps.get("Reading photos", 0)
         with open_source(source) as opened:
-            root = cache or tmp_path / "cache"
-            reads, faults = read_all(opened, root=root, progress=listener)
+            reads, faults = read_all(opened, root=tmp_path / "cache", progress=listener)
             plain, same = read_all(opened)
         assert (reads, faults) == (plain, same)
-        return int(listener.steps.get("Reading photos", 0)) - before
+        after: int = listener.steps.get("Reading photos", 0)
+        return after - before
 
     return read
 

@@ -62,7 +62,8 @@ def animation(kind: str) -> bytes:
 
 
 def deep() -> NDArray[np.uint16]:
-    return (np.asarray(photo().convert("L")).astype(np.uint16) << 8) | 128
+    grey = np.asarray(photo().convert("L")).astype(np.uint16)
+    return grey * np.uint16(256) + np.uint16(128)
 
 
 def palette_with_hole() -> bytes:

@@ -78,9 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in options
     if debug:
         given.remove("--debug")
-    for stream in (sys.stdin, sys.stdout, sys.stderr):  # file names need not be text
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="surrogateescape")
+            # File names need not be text, nor what a terminal can show.
+            can_all = (stream.encoding or "").lower().startswith("utf")
+            stream.reconfigure(errors="surrogateescape" if can_all else "backslashreplace")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in order, as on Ctrl-C
     try:

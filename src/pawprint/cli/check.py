@@ -94,9 +94,10 @@ def check(
 
 
 def _table(found: Checkup, every: bool) -> str:
+    from pawprint.data.wording import shown
     from pawprint.doctor.findings import KINDS
 
-    classes = [f"{label} {sum(sides.values()):,}" for label, sides in found.photos.items()]
+    classes = [f"{shown(label)} {sum(by.values()):,}" for label, by in found.photos.items()]
     more = f" and {len(classes) - 8:,} more classes" if len(classes) > 8 else ""
     lines = [f"photos       {found.count:,} ({', '.join(classes[:8])}{more})"]
     counted = found.counts()

@@ -63,7 +63,7 @@ class Copies:
             reads: the photos that these are the copies among.
 
         Returns:
-            The first name of a group that is in it or, without, the first content hash.
+            The first name of a group among them or, without, the first content hash.
         """
         named: dict[str, list[int]] = {}
         for number, read in enumerate(reads):
@@ -72,7 +72,7 @@ class Copies:
         forest = Forest(len(reads))
         for group in (*self.groups, *named.values()):
             forest.join(np.array([(group[0], number, 0) for number in group], np.int64))
-        keys = [read.sha256 for read in reads]
+        keys = [read.photo.group or read.sha256 for read in reads]
         of = forest.groups()
         joined = np.isin(of, of[of != np.arange(len(of))])
         members: dict[int, list[int]] = {}

@@ -57,6 +57,11 @@ VERSION = 1
 DECODED_BY = f"{VERSION}, Pillow {PIL.__version__}"
 
 _DEEP = re.compile(";16[BLNS]")  # how Pillow calls 16 bits that it reads as 8
+# How files of the formats begin, but for BMP's two letters, which are no proof.
+_MAGIC = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF.{4}WEBP|II\*\0|MM\0\*|.{4}ftypavi[fs]", re.DOTALL
+)
+
 _WHITE = (255, 255, 255)
 _GREY = (127, 127, 127)  # what a network that scales to [-1, 1] sees as nothing
 
@@ -149,6 +154,8 @@ def _header(data: bytes, name: str) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
+        if _MAGIC.match(data):
+            raise DamagedPhoto(name, "its header is damaged or breaks off") from None
         raise NotAPhoto(name, _what_instead(data)) from None
     except Image.DecompressionBombError:
         raise TooManyPixels(name, f"more than {MAX_PIXELS:,} pixels; make it smaller") from None

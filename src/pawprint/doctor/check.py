@@ -108,7 +108,7 @@ def _quarantined(found: Checkup, relative: Callable[[str], str]) -> Iterator[str
     """The lines of a list of what is better left out; what only may be is commented out."""
     yield f"# What `pawprint check` found in {found.source!r}. Nothing was changed or deleted."
     yield "# `pawprint train SOURCE --exclude THIS_FILE` leaves out every path that is a line here."
-    yield "# Delete a line to keep its photo; take the # from a line to leave its photo out."
+    yield "# Put a # before a line to keep its photo, or take the # away to leave it out."
     for kind in KINDS.values():
         findings = [one for one in found.findings if one.kind == kind.name and one.paths]
         if not findings or kind.level is Level.NOTE:
@@ -122,10 +122,7 @@ def _quarantined(found: Checkup, relative: Callable[[str], str]) -> Iterator[str
 def _lines(finding: Finding, relative: Callable[[str], str]) -> Iterator[str]:
     out = [exclusions.as_line(relative(path)) for path in finding.out]
     kept = [path for path in finding.paths if path not in finding.out]
-    stays = [exclusions.as_line(relative(path)) for path in kept]
     if len(finding.paths) > 1:
-        yield f"#   {shown(finding.detail)}"
-        yield from (f"#   keep {line}" for line in stays)
-    else:
-        yield from (f"# {line}" for line in stays)
+        yield f"#   {shown(finding.detail)}:"
+    yield from (f"# {exclusions.as_line(relative(path))}" for path in kept)
     yield from out

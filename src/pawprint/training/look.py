@@ -109,6 +109,7 @@ def look(
             keys, in_folds = copies.keys(reads), views.exact_only
             sided, leaks, fold_of = _divide(source, recipe, reads, keys, in_folds=in_folds)
             sizes, undecoded = _embed(sided, views, backbone, wanted)
+            undecoded += _glance_at_the_others(source, reads, undecoded, views, progress)
             if not undecoded and copies.final:
                 break
             # Split again without them, so that proportions hold for photos that can be read.
@@ -121,6 +122,15 @@ def look(
     left = [*faults, *leaks, *skipped(source), *unseen]
     dataset = datasets.build(source.name, sided, sizes, left)
     return Looked(recipe, tuple(left_out), dataset, findings, _sides(dataset, sided), fold_of)
+
+
+def _glance_at_the_others(
+    source: Source, reads: list[Read], undecoded: list[Fault], views: Views, progress: Progress
+) -> list[Fault]:
+    """Look at photos that are on no side, being copies or of a group that judges."""
+    gone = {fault.path for fault in undecoded}
+    left = [read for read in reads if read.photo.path not in gone]
+    return views.glances.bring(source, left, progress=progress)
 
 
 def _sides(dataset: Dataset, sided: list[Read]) -> dict[str, Side]:
