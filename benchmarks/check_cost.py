@@ -1,8 +1,8 @@
 """What a look at the photos costs: on top of embedding them, again, in memory, at a million.
 
 Embedding with and without glances goes in turns over blocks of the same photos, everything decoded
-and computed anew. Memory is that of the arrays and tables of the check itself, photo by photo,
-beside what it takes to list and read them. The search for near copies goes over random hashes, of
+and computed anew. Memory is what Python and NumPy hold at most for the check itself, with its cache on
+disk as it is by default, beside what it takes to list and hash the photos. The search for near copies goes over random hashes, of
 which a twentieth is copied with a few bits changed, each tenth of these mirrored.
 """
 
@@ -149,7 +149,7 @@ def _memory(archive: Path) -> dict[str, int]:
             kept = read_all(again)
             listed = tracemalloc.get_traced_memory()[0]
         del kept, again
-        glances = Glances(None, 224)
+        glances = Glances(archive.with_suffix(""), 224)
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         glances.bring(source, reads)

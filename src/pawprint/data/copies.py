@@ -6,7 +6,7 @@ its edges. It does not know of classes and sides, nor what is to be done about c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class Copies:
                 named.setdefault(read.photo.group, []).append(number)
         forest = Forest(len(reads))
         for group in (*self.groups, *named.values()):
-            forest.join(np.array([(group[0], number, 0) for number in group], np.int64))
+            forest.link(group)
         keys = [read.photo.group or read.sha256 for read in reads]
         of = forest.groups()
         joined = np.isin(of, of[of != np.arange(len(of))])
@@ -93,7 +93,7 @@ def exact_copies(reads: Sequence[Read], *, final: bool = True) -> Copies:
         reads: the photos.
         final: only these are wanted.
     """
-    return Copies(_grouped(read.sha256 for read in reads), final)
+    return Copies(_grouped(_of_bytes(reads)), final)
 
 
 def near_copies(
@@ -117,21 +117,18 @@ def near_copies(
     Returns:
         The groups.
     """
-    contents = list(dict.fromkeys(read.sha256 for read in reads))
-    first = {read.sha256: number for number, read in reversed(list(enumerate(reads)))}
-    seen = glances[[first[sha256] for sha256 in contents]]
-    rows = np.flatnonzero(seen["contrast"] >= _BLANK)
-    found = near(seen["hash"][rows], sure=SURE, unsure=UNSURE)
-    forest = Forest(len(contents))
-    forest.join(_numbered(found.sure, rows))
-    loose = _numbered(found.unsure, rows)
-    compared = loose[: max(500, int(_MOST * len(reads)))]
-    pairs = [(reads[first[contents[i]]], reads[first[contents[j]]]) for i, j, _ in compared]
-    least = ALIKE if len(loose) <= max(20, _RARE * len(reads)) else THE_SAME
-    forest.join(compared[_likenesses(source, pairs, progress) >= least])
-    group_of = dict(zip(contents, forest.groups().tolist(), strict=True))
-    groups = _grouped(group_of[read.sha256] for read in reads)
-    return Copies(groups, unsettled=len(loose) - len(compared))
+    usable = glances["contrast"] >= _BLANK
+    found = near(glances["hash"], sure=SURE, unsure=UNSURE, usable=usable)
+    compared = found.unsure[: max(500, int(_MOST * len(reads)))]
+    pairs = [(reads[one], reads[other]) for one, other, _ in compared.tolist()]
+    many = len(found.unsure) > max(20, _RARE * len(reads))
+    alike = _likenesses(source, pairs, progress) >= (THE_SAME if many else ALIKE)
+    forest = Forest(len(reads))
+    for group in _grouped(_of_bytes(reads)):
+        forest.link(group)
+    forest.join(found.sure)
+    forest.join(compared[alike])
+    return Copies(_grouped(forest.groups()), unsettled=len(found.unsure) - len(compared))
 
 
 def copies_among(
@@ -231,14 +228,15 @@ def _likeness_of(source: Source, one: Read, other: Read) -> float:
     return likeness(ours, theirs)
 
 
-def _numbered(pairs: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of places in `rows` as pairs of what stands there."""
-    return np.column_stack([rows[pairs[:, 0]], rows[pairs[:, 1]], pairs[:, 2]])
+def _of_bytes(reads: Sequence[Read]) -> NDArray[np.uint64]:
+    """The first 64 bits of each content hash: of a million photos no two will share them."""
+    return np.fromiter((int(read.sha256[:16], 16) for read in reads), np.uint64, len(reads))
 
 
-def _grouped(names: Iterable[object]) -> tuple[tuple[int, ...], ...]:
+def _grouped(names: NDArray[Any]) -> tuple[tuple[int, ...], ...]:
     """The numbers of what has the same name, where there are two or more."""
-    members: dict[object, list[int]] = {}
-    for number, name in enumerate(names):
-        members.setdefault(name, []).append(number)
-    return tuple(tuple(group) for group in members.values() if len(group) > 1)
+    _, name_of, counts = np.unique(names, return_inverse=True, return_counts=True)
+    members: dict[int, list[int]] = {}
+    for number in np.flatnonzero(counts[name_of] > 1).tolist():
+        members.setdefault(int(name_of[number]), []).append(number)
+    return tuple(map(tuple, members.values()))

@@ -133,41 +133,57 @@ def assign_sides(
     Raises:
         SourceError: fewer than two classes are left, or a class is missing on a side.
     """
-    classes = sorted({read.photo.label for read in reads})
-    if len(classes) < 2:
-        raise SourceError(
-            f"{name}: photos of {len(classes)} class(es) can be read "
-            f"({', '.join(classes) or 'none'}); at least 2 classes are needed, each a folder of "
-            "photos that open in an image viewer"
-        )
-    if odd := [label for label in classes if label.encode("utf-8", "replace").decode() != label]:
-        raise SourceError(f"{name}: the class folder {odd[0]!r} has no UTF-8 name; rename it")
-    keys = [read.sha256 for read in reads] if keys is None else keys
-    sided = [(_on(r, r.photo.split or split.TRAIN), k) for r, k in zip(reads, keys, strict=True)]
-    copies: list[Fault] = []
-    if not keep_leaks:
-        sided, copies = _without_leaks(sided)
-    given = {read.photo.split for read, _ in sided}
+    sides, leaks = settle(
+        name,
+        reads,
+        [read.sha256 for read in reads] if keys is None else keys,
+        fraction=fraction,
+        test=test,
+        seed=seed,
+        hold_out=hold_out,
+        keep_leaks=keep_leaks,
+    )
+    both = zip(reads, sides, strict=True)
+    return [_on(read, side) for read, side in both if side is not None], leaks
+
+
+def settle(
+    name: str,
+    reads: Sequence[Read],
+    keys: Sequence[str],
+    *,
+    fraction: float = 0.2,
+    test: float = 0.0,
+    seed: int = 0,
+    hold_out: bool = True,
+    keep_leaks: bool = False,
+) -> tuple[list[str | None], list[Fault]]:
+    """As `assign_sides`, giving for each photo only its side, None where it was taken out."""
+    labels = [read.photo.label for read in reads]
+    classes = _checked(name, labels)
+    sides: list[str | None] = [read.photo.split or split.TRAIN for read in reads]
+    leaks = [] if keep_leaks else _take_leaks_out(reads, keys, sides)
+    given = set(sides)
     if hold_out and split.VALIDATION not in given:
-        sided = _draw(sided, split.TRAIN, split.VALIDATION, fraction, seed)
+        _draw(labels, keys, sides, (split.TRAIN, split.VALIDATION), fraction, seed)
     if test and split.TEST not in given:
         try:
-            sided = _draw(sided, split.VALIDATION, split.TEST, test, seed)
+            _draw(labels, keys, sides, (split.VALIDATION, split.TEST), test, seed)
         except SourceError:
             raise SourceError(
                 f"{name}: the recipe sets {test:.0%} of the validation photos aside for a test, "
                 "and a class has only one photo to validate with; add photos, hold out more of "
                 "them (data.validation), or set data.test to 0"
             ) from None
+    there = set(zip(sides, labels, strict=True))
     for side in (split.TRAIN, *([split.VALIDATION] if hold_out else [])):
-        missing = set(classes) - {r.photo.label for r, _ in sided if r.photo.split == side}
-        if missing:
-            taken = " that is no copy of a photo that judges" if copies else ""
+        if missing := [label for label in classes if (side, label) not in there]:
+            taken = " that is no copy of a photo that judges" if leaks else ""
             raise SourceError(
-                f"{name}: no readable {side} photo of {', '.join(sorted(missing))}{taken}; every "
-                f"class needs at least one: add some, or leave the {side} folder out"
+                f"{name}: no readable {side} photo of {', '.join(missing)}{taken}; every class "
+                f"needs at least one: add some, or leave the {side} folder out"
             )
-    return [read for read, _ in sided], copies
+    return sides, leaks
 
 
 def build(
@@ -206,39 +222,63 @@ def _on(read: Read, side: str) -> Read:
     return Read(SourcePhoto(photo.path, photo.label, side, photo.group), read.sha256, read.bytes)
 
 
-_Keyed = list[tuple[Read, str]]
+def _checked(name: str, labels: Sequence[str]) -> list[str]:
+    """The classes, of which there must be two, with names that can be written."""
+    classes = sorted(set(labels))
+    if len(classes) < 2:
+        raise SourceError(
+            f"{name}: photos of {len(classes)} class(es) can be read "
+            f"({', '.join(classes) or 'none'}); at least 2 classes are needed, each a folder of "
+            "photos that open in an image viewer"
+        )
+    if odd := [label for label in classes if label.encode("utf-8", "replace").decode() != label]:
+        raise SourceError(f"{name}: the class folder {odd[0]!r} has no UTF-8 name; rename it")
+    return classes
 
 
-def _without_leaks(sided: _Keyed) -> tuple[_Keyed, list[Fault]]:
+def _take_leaks_out(
+    reads: Sequence[Read], keys: Sequence[str], sides: list[str | None]
+) -> list[Fault]:
     """Keep what stands on two sides only where it judges the model."""
+    if len(set(sides)) < 2:
+        return []
     kept_in: dict[str, Read] = {}
     for side in (split.TEST, split.VALIDATION, split.TRAIN):
-        for read, key in sided:
-            if read.photo.split == side:
+        for read, key, own in zip(reads, keys, sides, strict=True):
+            if own == side:
                 kept_in.setdefault(key, read)
-    kept, faults = [], []
-    for read, key in sided:
+    leaks = []
+    for number, (read, key) in enumerate(zip(reads, keys, strict=True)):
         first = kept_in[key]
-        if first.photo.split == read.photo.split:
-            kept.append((read, key))
-            continue
-        same = "same bytes as" if first.sha256 == read.sha256 else "a copy or of the group of"
-        where = f"{first.photo.path} in {first.photo.split}; left out of {read.photo.split}"
-        faults.append(Fault(read.photo.path, f"{same} {where}", kind="leak"))
-    return kept, faults
+        if first.photo.split != read.photo.split:
+            same = "same bytes as" if first.sha256 == read.sha256 else "a copy or of the group of"
+            where = f"{first.photo.path} in {first.photo.split}; left out of {read.photo.split}"
+            leaks.append(Fault(read.photo.path, f"{same} {where}", kind="leak"))
+            sides[number] = None
+    return leaks
 
 
-def _draw(sided: _Keyed, side: str, to: str, fraction: float, seed: int) -> _Keyed:
+def _draw(
+    labels: Sequence[str],
+    keys: Sequence[str],
+    sides: list[str | None],
+    between: tuple[str, str],
+    fraction: float,
+    seed: int,
+) -> None:
     """Move a part of each class from one side to another."""
-    rows = [row for row, (read, _) in enumerate(sided) if read.photo.split == side]
-    labels = [sided[row][0].photo.label for row in rows]
-    keys = [sided[row][1] for row in rows]
-    held = split.assign(labels, keys, fraction=fraction, seed=seed, purpose=to)
-    result = list(sided)
+    side, to = between
+    rows = [row for row, own in enumerate(sides) if own == side]
+    held = split.assign(
+        [labels[row] for row in rows],
+        [keys[row] for row in rows],
+        fraction=fraction,
+        seed=seed,
+        purpose=to,
+    )
     for row, moves in zip(rows, held, strict=True):
         if moves:
-            result[row] = (_on(result[row][0], to), result[row][1])
-    return result
+            sides[row] = to
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list[object]]) -> None:

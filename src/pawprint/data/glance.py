@@ -167,8 +167,7 @@ class Glances:
         Returns:
             A fault for each photo that cannot be decoded.
         """
-        known = self.holds([read.sha256 for read in reads])
-        new = {read.sha256: read for read, held in zip(reads, known, strict=True) if not held}
+        new = _without_copies(reads, self.holds([read.sha256 for read in reads]))
         waiting: dict[str, Any] = {}
         wrong: dict[str, PhotoError] = {}
 
@@ -191,9 +190,7 @@ class Glances:
         if new:
             with progress.step("Looking at photos", len(new)) as advance:
                 try:
-                    for seen, bad in map_chunks(
-                        glance_at, new.values(), size=_TOGETHER, workers=workers
-                    ):
+                    for seen, bad in map_chunks(glance_at, new, size=_TOGETHER, workers=workers):
                         waiting |= seen
                         wrong |= bad
                         advance(len(seen) + len(bad))
@@ -206,3 +203,14 @@ class Glances:
             for read in reads
             if read.sha256 in wrong
         ]
+
+
+def _without_copies(reads: Sequence[Read], known: NDArray[np.bool_]) -> list[Read]:
+    """The photos that are not known, of the same bytes one."""
+    met: set[str] = set()
+    new = []
+    for read, held in zip(reads, known.tolist(), strict=True):
+        if not held and read.sha256 not in met:
+            met.add(read.sha256)
+            new.append(read)
+    return new

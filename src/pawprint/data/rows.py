@@ -32,6 +32,7 @@ from pawprint.progress import SILENT, Progress
 KINDS = ("features", "glances", "reads")
 _SHA256 = ("sha256", "u1", (32,))
 _SCHEMA = 1
+_LOOKED_UP = 4096  # hashes at once, which bounds what they take in other forms
 _COPIED = 256  # rows taken out of a shard at once, which bounds the copy
 
 
@@ -143,11 +144,14 @@ class Rows:
             order = np.argsort(keys, kind="stable")
             self._index = keys[order], places[order]
         keys, places = self._index
-        asked = _digests(hashes)
-        if not len(keys):
-            return np.zeros((len(asked), 2), np.uint32), np.zeros(len(asked), bool)
-        at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-        return places[at], keys[at] == asked
+        found = np.zeros((len(hashes), 2), np.uint32)
+        held = np.zeros(len(hashes), bool)
+        for start in range(0, len(hashes) if len(keys) else 0, _LOOKED_UP):
+            asked = _digests(hashes[start : start + _LOOKED_UP])
+            at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+            found[start : start + _LOOKED_UP] = places[at]
+            held[start : start + _LOOKED_UP] = keys[at] == asked
+        return found, held
 
     def _open(self) -> None:
         assert self._folder is not None
@@ -271,9 +275,9 @@ def clear(root: Path | None = None) -> int:
 
 
 def _digests(hashes: Sequence[str]) -> NDArray[np.bytes_]:
+    """Hashes in hexadecimal as strings of their 32 bytes, which sort; shape (n,)."""
     return _as_text(np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 32))
 
 
 def _as_text(digests: NDArray[np.uint8]) -> NDArray[np.bytes_]:
-    """Digests as strings of 32 bytes, which sort; shape (n,)."""
     return digests.view("S32").reshape(-1)

@@ -11,6 +11,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ _SAMPLED = BITS // 2  # bits are drawn from the lowest frequencies, which copies
 _KEY = 31  # bits that are sorted by; fewer must agree, the others bring the most alike together
 _AHEAD = 8  # neighbours in a sorting that a hash is compared with, however many agree
 _KEPT = 1000  # pairs, and one for each hash, that are remembered at most
+_TOGETHER = 16_384  # places of a sorting that are looked at together, at least
 _NUMBER = np.uint64(33)  # bits below the key: which hash it is, and whether mirrored
 
 Pairs = NDArray[np.int64]  # shape (m, 3): two numbers, the smaller first, and their distance
@@ -43,7 +45,13 @@ class Near:
     unsure: Pairs
 
 
-def near(hashes: NDArray[np.uint8], *, sure: int, unsure: int) -> Near:
+def near(
+    hashes: NDArray[np.uint8],
+    *,
+    sure: int,
+    unsure: int,
+    usable: NDArray[np.bool_] | None = None,
+) -> Near:
     """Find hashes that differ in few bits, also of the mirror image.
 
     >>> random = np.random.default_rng(0)
@@ -56,6 +64,7 @@ def near(hashes: NDArray[np.uint8], *, sure: int, unsure: int) -> Near:
         hashes: uint8, shape (n, 32).
         sure: the largest distance that needs no confirmation.
         unsure: the largest one that is given at all.
+        usable: bool, shape (n,), False for hashes that mean nothing; without it all do.
 
     Returns:
         The pairs: of those that differ in 24, 32, 48 and 64 bits at random places among 16,000
@@ -64,7 +73,6 @@ def near(hashes: NDArray[np.uint8], *, sure: int, unsure: int) -> Near:
         like n log n.
     """
     count = len(hashes)
-    hashes = np.ascontiguousarray(hashes)
     forest = Forest(count)
     linked: list[Pairs] = []
     loose = np.empty((0, 3), np.int64)
@@ -73,11 +81,10 @@ def near(hashes: NDArray[np.uint8], *, sure: int, unsure: int) -> Near:
     columns = np.ascontiguousarray(hashes[:, : _SAMPLED // 8].T)
     for _ in range(_SORTS):
         order = _sorted(columns, random.choice(_SAMPLED, _KEY, replace=False))
-        for ahead in range(1, _AHEAD + 1):
-            pairs = _meeting(order, ahead, width)
-            if not len(pairs):
-                break
+        for pairs in _meetings(order, width):
             pairs = pairs[forest.apart(pairs[:, 0], pairs[:, 1])]
+            if usable is not None:
+                pairs = pairs[usable[pairs[:, 0]] & usable[pairs[:, 1]]]
             first, second, turned = pairs.T
             theirs = hashes[second] ^ (MIRRORED * turned[:, None].astype(np.uint8))
             found = np.column_stack([first, second, distances(hashes[first], theirs)])
@@ -108,6 +115,17 @@ def _sorted(columns: NDArray[np.uint8], bits: NDArray[np.int64]) -> NDArray[np.u
     flat = order.reshape(-1)
     flat.sort()
     return flat
+
+
+def _meetings(order: NDArray[np.uint64], width: int) -> Iterator[Pairs]:
+    """Pairs that agree in the first bits of a sorting, some at a time."""
+    together = max(_TOGETHER, len(order) // 16)  # bounds the memory
+    for start in range(0, len(order), together):
+        for ahead in range(1, _AHEAD + 1):
+            pairs = _meeting(order[start : start + together + ahead], ahead, width)
+            if not len(pairs):
+                break
+            yield pairs
 
 
 def _meeting(order: NDArray[np.uint64], ahead: int, width: int) -> Pairs:
@@ -147,19 +165,24 @@ class Forest:
 
     def __init__(self, count: int) -> None:
         self._parent = np.arange(count)
+        self._flat = True  # every parent is a root
 
     def groups(self) -> NDArray[np.int64]:
         """For each number the smallest that it is linked with; int, shape (count,)."""
-        while True:
+        while not self._flat:
             above = self._parent[self._parent]
-            if np.array_equal(above, self._parent):
-                return above
+            self._flat = np.array_equal(above, self._parent)
             self._parent = above
+        return self._parent
 
     def apart(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pairs are not linked yet."""
         groups = self.groups()
         return np.not_equal(groups[first], groups[second])
+
+    def link(self, numbers: Sequence[int]) -> None:
+        """Link several numbers."""
+        self.join(np.array([(numbers[0], number, 0) for number in numbers[1:]]).reshape(-1, 3))
 
     def join(self, pairs: Pairs) -> Pairs:
         """Link pairs; give those that linked what was apart."""
@@ -172,4 +195,5 @@ class Forest:
             if first != second:
                 parent[max(first, second)] = min(first, second)
                 joined.append(number)
+        self._flat = self._flat and not joined
         return pairs[joined]

@@ -11,7 +11,7 @@ from pathlib import Path
 from pawprint.data import exclusions
 from pawprint.data.cache import cache_folder
 from pawprint.data.copies import Copies, copies_among
-from pawprint.data.dataset import assign_sides
+from pawprint.data.dataset import settle
 from pawprint.data.glance import Glances
 from pawprint.data.images import Preprocessing
 from pawprint.data.reading import Read, read_all, skipped
@@ -92,7 +92,7 @@ def check(
 def _refusal(source: Source, reads: Sequence[Read], copies: Copies) -> Iterator[Finding]:
     """Why training would refuse the photos, if it would."""
     try:
-        assign_sides(source.name, reads, copies.keys(reads))
+        settle(source.name, reads, copies.keys(reads))
     except SourceError as error:
         yield Finding("split", str(error))
 

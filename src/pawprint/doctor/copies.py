@@ -33,11 +33,12 @@ def examine_copies(
         in one class, or in several.
     """
     area = glances["width"].astype(np.int64) * glances["height"]
-    together: dict[str, list[Read]] = defaultdict(list)
-    for read, key in zip(reads, copies.keys(reads), strict=True):
-        together[key].append(read)
-    for members in together.values():
-        yield from _leak(members)
+    if any(read.photo.split for read in reads):
+        together: dict[str, list[Read]] = defaultdict(list)
+        for read, key in zip(reads, copies.keys(reads), strict=True):
+            together[key].append(read)
+        for members in together.values():
+            yield from _leak(members)
     for group in copies.groups:
         # The largest is the one to keep; of equals the first.
         order = sorted(group, key=lambda number: (-area[number], reads[number].photo.path))

@@ -76,14 +76,12 @@ def examine_photos(reads: Sequence[Read], glances: NDArray[Any]) -> Iterator[Fin
 def _misnamed(reads: Sequence[Read], formats: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whose name ends like that of another format."""
     known = {suffix for suffixes in _SUFFIXES.values() for suffix in suffixes}
-    ends = [os.path.splitext(read.photo.path)[1].lower() for read in reads]
-    return np.array(
-        [
-            end in known and end not in _SUFFIXES[FORMATS[number]]
-            for end, number in zip(ends, formats.tolist(), strict=True)
-        ],
-        bool,
+    ends = (os.path.splitext(read.photo.path)[1].lower() for read in reads)
+    odd = (
+        end in known and end not in _SUFFIXES[FORMATS[number]]
+        for end, number in zip(ends, formats, strict=True)
     )
+    return np.fromiter(odd, bool, len(reads))
 
 
 def _detail(kind: str, seen: Any) -> str:
