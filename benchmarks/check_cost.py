@@ -1,9 +1,10 @@
 """What a look at the photos costs: on top of embedding them, again, in memory, at a million.
 
 Embedding with and without glances goes in turns over blocks of the same photos, everything decoded
-and computed anew. Memory is what Python and NumPy hold at most for the check itself, with its cache on
-disk as it is by default, beside what it takes to list and hash the photos. The search for near copies goes over random hashes, of
-which a twentieth is copied with a few bits changed, each tenth of these mirrored.
+and computed anew. Memory is what Python and NumPy hold at most for the check itself, with its cache
+on disk as it is by default, beside what it takes to list and hash the photos. The search for near
+copies goes over random hashes, of which a twentieth is copied with a few bits changed, each tenth
+of these mirrored.
 """
 
 from __future__ import annotations
