@@ -187,7 +187,7 @@ def test_a_page_and_a_list_are_written(cli: Cli, photos: Path, tmp_path: Path) -
         assert path in text
     assert len(exclusions.read(listed)) == 8
     again = cli("check", photos, "--exclude", listed, "--json")
-    assert json.loads(again.out)["counts"] == {"not-used": 8}
+    assert json.loads(again.out)["counts"] == {"excluded": 8}
 
 
 def test_files_are_written_also_where_it_fails(cli: Cli, many: Path, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_list_that_is_none_is_one_line(cli: Cli, good: Path, tmp_path: Path) -
     partly = cli("check", good, "--exclude", tmp_path / "list.txt", "--json")
     assert partly.code == 0
     assert partly.err.startswith("note: 1 of 2 path(s) in ")
-    assert json.loads(partly.out)["counts"] == {"not-used": 1}
+    assert json.loads(partly.out)["counts"] == {"excluded": 1}
 
 
 def test_an_archive_is_checked(cli: Cli, many: Path, tmp_path: Path) -> None:

@@ -152,8 +152,22 @@ def test_the_photos_of_a_list_become_skipped(photos: Path, tmp_path: Path) -> No
         assert stay == ["cat/3.jpg", "dog/1.jpg", "dog/2.jpg", "dog/3.jpg"]
         assert source.classes == ("cat", "dog")
         assert source.skipped == tuple(
-            Skipped(str(photos / "cat" / name), f"listed in {path}") for name in ("1.jpg", "2.jpg")
+            Skipped(str(photos / "cat" / name), f"listed in {path}", kind="excluded")
+            for name in ("1.jpg", "2.jpg")
         )
+
+
+def test_a_line_that_could_mean_two_photos_means_the_one_seen_from_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("pets/pets/pets", "pets/pets", "pets/dog"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        Path(folder, "x.jpg").write_bytes(folder.encode())
+    path = listed(tmp_path, b"pets/pets/x.jpg\n")
+    with open_source("pets") as source:
+        exclusions.leave_out(source, path)
+        assert [skip.path for skip in source.skipped] == ["pets/pets/pets/x.jpg"]
 
 
 def test_a_class_may_go_as_a_whole(photos: Path, tmp_path: Path) -> None:

@@ -418,3 +418,21 @@ def test_hostile_files_decode_or_are_refused_and_nothing_else(shared: Path) -> N
     assert fate["must_reject refused"] == 14
     assert fate["must_reject decoded"] == 0
     assert fate["pillow decoded"] + fate["pillow refused"] == 174
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_damage_behind_the_first_picture_does_not_matter_or_is_told_as_before(kind: str) -> None:
+    frames = [Image.fromarray(noise(40, 40, seed)) for seed in range(4)]
+    whole = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    traits = open_photo(whole, "photo").traits
+    assert (Trait.ANIMATED in traits) == (kind != "TIFF")
+    first = encoded(frames[0], kind)
+    for cut in range(len(first) + 60, len(whole), 97):
+        try:
+            with Image.open(io.BytesIO(whole[:cut]), formats=(kind,)) as picture:
+                picture.load()
+            if kind == "PNG":
+                Image.open(io.BytesIO(whole[:cut])).verify()
+        except Exception:  # the first picture cannot be had either
+            continue
+        assert open_photo(whole[:cut], "photo").picture.size == (40, 40)

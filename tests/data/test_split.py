@@ -99,9 +99,32 @@ def test_a_class_of_copies_of_one_photo_is_refused_by_name() -> None:
         assign(["cat", "cat", "owl", "owl"], ["a", "b", "c", "c"])
 
 
-def test_a_class_of_copies_of_another_class_is_refused_by_name() -> None:
-    with pytest.raises(SourceError, match=r"class 'owl' has 0 different photo"):
-        assign(["cat", "cat", "owl", "owl"], ["a", "b", "a", "b"])
+@pytest.mark.parametrize("seed", range(20))
+def test_classes_that_share_all_their_groups_are_split_by_groups(seed: int) -> None:
+    keys = [f"person {number}" for number in range(10) for _ in range(4)]
+    labels = ["cat", "cat", "cat", "dog"] * 10
+    drawn = assign(labels, keys, seed=seed)
+    assert {*zip(labels, drawn, strict=True)} == {(c, o) for c in ("cat", "dog") for o in (0, 1)}
+    assert len({*zip(keys, drawn, strict=True)}) == 10
+    assert 4 <= sum(drawn) <= 16
+    fold_of = assign_folds(labels, keys, folds=5, seed=seed)
+    assert len({*zip(keys, fold_of, strict=True)}) == 10
+    assert Counter(fold_of) == dict.fromkeys(range(5), 8)
+
+
+def test_shared_groups_leave_every_class_on_both_sides() -> None:
+    labels, keys = ["cat", "cat", "owl", "owl"], ["a", "b", "a", "b"]
+    drawn = assign(labels, keys)
+    assert {*zip(labels, drawn, strict=True)} == {(c, o) for c in ("cat", "owl") for o in (0, 1)}
+    fold_of = assign_folds(labels, keys, folds=5)
+    assert fold_of in ([0, 1, 0, 1], [1, 0, 1, 0])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_where_only_a_small_group_can_be_held_out_it_is(seed: int) -> None:
+    labels, keys = ["a"] * 101 + ["b"] * 50, ["large"] * 100 + ["small"] + HASHES[:50]
+    drawn = assign(labels, keys, seed=seed)
+    assert sum(drawn[:101]) == 1
 
 
 # folds

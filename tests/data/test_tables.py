@@ -10,6 +10,7 @@ import pytest
 
 from pawprint.data.archives import Limits
 from pawprint.data.sources import Skipped, SourcePhoto, open_source
+from pawprint.data.tables import read_table
 from pawprint.errors import SourceError
 
 
@@ -275,3 +276,17 @@ def test_the_table_itself_cannot_be_read(tmp_path):
     (tmp_path / "pets.csv").mkdir()
     with pytest.raises(SourceError, match="is empty"):  # a folder, whatever its name
         open_source(tmp_path / "pets.csv")
+
+
+def test_a_group_may_be_zero_and_only_nothing_is_none(tmp_path: Path) -> None:
+    values = ["0", "1", "false", '""', "null"]
+    lines = [
+        f'{{"path": "{n}.jpg", "label": "{"cat" if n % 2 else "dog"}", "patient": {value}}}'
+        for n, value in enumerate(values)
+    ]
+    for n in range(len(values)):
+        (tmp_path / f"{n}.jpg").write_bytes(b"a photo")
+    table = tmp_path / "t.jsonl"
+    table.write_text("\n".join(lines))
+    photos, _ = read_table(str(table), Limits(), "patient")
+    assert [photo.group for photo in photos] == ["0", "1", "False", None, None]

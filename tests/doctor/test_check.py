@@ -283,7 +283,7 @@ def test_what_was_left_out_is_not_found_again(
     first = check(folder, quarantine=quarantine, cache=False)
     again = check(folder, exclude=quarantine, quarantine=tmp_path / "again.txt", cache=False)
     assert set(first.counts()) > {"unreadable", "label-conflict", "duplicate"}
-    assert set(again.counts()) == {"not-used"}
+    assert set(again.counts()) == {"excluded"}
     assert again.count == first.count - 3  # the copies and one original
     assert exclusions.read(tmp_path / "again.txt") == []
 
@@ -300,7 +300,7 @@ def test_a_list_is_what_training_leaves_out(
     assert {row["path"] for row in rows} == listed
     assert {row["reason"] for row in rows} == {f"listed in {quarantine}"}
     assert sum(sum(side.values()) for side in run.record["photos"].values()) == found.count - 3
-    assert {one.kind for one in run.findings} == {"not-used"}
+    assert {one.kind for one in run.findings} == {"excluded"}
 
 
 # what may be given, and what is left alone
@@ -345,7 +345,7 @@ def test_paths_may_have_spaces_and_other_scripts(tmp_path: Path) -> None:
     found = check(folder, quarantine=quarantine, html=page)
     assert found.photos == {"dog": {"all": 4}, "кошка №1": {"all": 4}}
     assert [one.paths for one in found.findings] == [(str(undecodable),), (str(odd),)]
-    assert check(folder, exclude=quarantine).counts() == {"not-used": 2}
+    assert check(folder, exclude=quarantine).counts() == {"excluded": 2}
     assert "so süß 🐶.jpg" in page.read_text("utf-8")
 
 
@@ -358,8 +358,8 @@ def test_an_archive_is_checked_like_a_folder(damaged: Path, tmp_path: Path) -> N
     assert found_in(found) == EXPECTED
     names = {os.path.relpath(damaged / path, damaged) for path in exclusions.read(quarantine)}
     assert {Path(name).name for name in names} == set(EXPECTED)
-    assert check(tmp_path / "photos.zip", exclude=quarantine).counts() == {"not-used": 16}
-    assert check(damaged, exclude=quarantine).counts() == {"not-used": 16}  # the same paths
+    assert check(tmp_path / "photos.zip", exclude=quarantine).counts() == {"excluded": 16}
+    assert check(damaged, exclude=quarantine).counts() == {"excluded": 16}  # the same paths
 
 
 @pytest.mark.parametrize(

@@ -116,12 +116,12 @@ def test_faults_are_findings_of_their_kind_and_can_go() -> None:
     )
 
 
-def test_pairs_that_were_not_compared_are_told_and_not_counted() -> None:
+def test_pairs_that_were_not_compared_are_told() -> None:
     found = examine([], NONE, Copies(unsettled=12_345), [])
     (finding,) = found
     assert finding.kind == "near-duplicate"
-    assert finding.detail.startswith("12,345 more pairs")
-    assert counts(found) == {}
+    assert finding.detail.startswith("12,345 pairs and more")
+    assert counts(found) == {"near-duplicate": 1}
 
 
 def test_nothing_is_found_in_nothing() -> None:

@@ -127,7 +127,8 @@ class Archive(ABC, Generic[_Place]):
         self.path = path
         self._file = file
         self._limits = limits
-        self._size = os.fstat(file.fileno()).st_size
+        self.status = os.fstat(file.fileno())  # of the file itself, also where it was unpacked
+        self._size = self.status.st_size
         self._count = 0
         self._lock = threading.Lock()
         self._list()
@@ -362,6 +363,7 @@ def open_archive(path: str, limits: Limits | None = None) -> Archive[Any]:
     except OSError as error:
         raise SourceError(f"{shown(path)} cannot be read ({os_reason(error)})") from error
     try:
+        status = os.fstat(file.fileno())
         kind = _kind(path, file)
         if kind == "zip":
             return _Zip(path, file, limits)
@@ -369,7 +371,9 @@ def open_archive(path: str, limits: Limits | None = None) -> Archive[Any]:
             with file:
                 unpacked = _gunzip(path, file, limits)
             file = unpacked
-        return _Tar(path, file, limits)
+        archive = _Tar(path, file, limits)
+        archive.status = status
+        return archive
     except BaseException as error:
         file.close()
         if isinstance(error, (*_DAMAGED, *_DAMAGED_TOO)):

@@ -111,18 +111,18 @@ def leave_out(source: Source, list_file: Path, progress: Progress = SILENT) -> N
     """
     named = set(read(list_file))
     found: dict[str, str] = {}  # by a photo's path, how the list calls it
-    for photo in source.photos:
-        for name in (photo.path, source.relative(photo.path)):
-            if name in named:
-                found[photo.path] = name
+    for name_of in (source.relative, str):  # a name that could mean two photos means the first
+        left = named - set(found.values())
+        found |= {p.path: name for p in source.photos if (name := name_of(p.path)) in left}
     if named and not found:
         like = shown(source.relative(source.photos[0].path))
         raise SourceError(
             f"none of the {len(named):,} path(s) in {list_file} is in {source.name}, such as "
             f"{shown(min(named))}; expected paths like {like}: is it a list of another dataset?"
         )
+    met = {name for path in found for name in (path, source.relative(path))}
     source.leave_out(found.keys(), f"listed in {list_file}")
-    if unmet := named - set(found.values()):
+    if unmet := named - met:
         progress.say(
             f"{len(unmet):,} of {len(named):,} path(s) in {list_file} are not among the photos of "
             f"{source.name}, such as {shown(min(unmet))}"

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pawprint.data import images
 from pawprint.data.images import Opened
-from pawprint.data.reading import Fault, Read
+from pawprint.data.reading import Fault, Read, faults_of
 from pawprint.data.rows import Rows
 from pawprint.data.sources import Source
 from pawprint.errors import PhotoError
@@ -198,11 +198,7 @@ class Glances:
                             flush()
                 finally:
                     flush()  # what is done is kept, also when interrupted
-        return [
-            Fault(read.photo.path, wrong[read.sha256].reason, kind=wrong[read.sha256].kind)
-            for read in reads
-            if read.sha256 in wrong
-        ]
+        return faults_of(reads, wrong)
 
 
 def _without_copies(reads: Sequence[Read], known: NDArray[np.bool_]) -> list[Read]:

@@ -7,6 +7,7 @@ know where bytes come from, nor what a network makes of the pixels.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import warnings
@@ -131,7 +132,7 @@ def open_photo(data: bytes, name: str, *, near: int | None = None) -> Opened:
     try:
         if picture.format == "PNG":  # decoding alone does not look at the checksums
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()
-        traits = _traits(picture)
+        traits = _traits(picture, data)
         if near is not None:
             picture.draft("RGB", (2 * near, 2 * near))
         orientation = picture.getexif().get(0x0112, 1)
@@ -170,12 +171,15 @@ def _header(data: bytes, name: str) -> Image.Image:
     return picture
 
 
-def _traits(picture: Image.Image) -> Trait:
+def _traits(picture: Image.Image, data: bytes) -> Trait:
     """What a header says of how the photo is stored."""
     found = Trait(0)
-    # A phone's JPEG may have a second picture behind the first, which is no animation.
-    if getattr(picture, "n_frames", 1) > 1 and picture.format not in ("MPO", "TIFF"):
-        found |= Trait.ANIMATED
+    if picture.format in ("GIF", "PNG", "WEBP", "AVIF"):
+        # What comes after the first picture may be damaged. To know, a GIF must be sought through.
+        with contextlib.suppress(Exception):
+            again = Image.open(io.BytesIO(data)) if picture.format == "GIF" else picture
+            if getattr(again, "is_animated", False):
+                found |= Trait.ANIMATED
     if picture.has_transparency_data:
         found |= Trait.TRANSPARENT
     if picture.mode == "CMYK":

@@ -54,11 +54,13 @@ class Skipped:
         path: its name, like that of a photo.
         reason: why not, in a few words.
         count: the files that it stands for.
+        kind: of finding, in one word.
     """
 
     path: str
     reason: str
     count: int = 1
+    kind: str = "not-used"
 
 
 Found = tuple[list[SourcePhoto], list[Skipped]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,9 +103,18 @@ def read_all(
     return found, faults
 
 
+def faults_of(reads: Sequence[Read], wrong: Mapping[str, PhotoError]) -> list[Fault]:
+    """The faults of photos, by content hash what is wrong with some of them."""
+    return [
+        Fault(read.photo.path, wrong[read.sha256].reason, kind=wrong[read.sha256].kind)
+        for read in reads
+        if read.sha256 in wrong
+    ]
+
+
 def skipped(source: Source) -> list[Fault]:
     """What a source does not use, as faults."""
-    return [Fault(skip.path, skip.reason, skip.count) for skip in source.skipped]
+    return [Fault(skip.path, skip.reason, skip.count, skip.kind) for skip in source.skipped]
 
 
 class _Remembered:

@@ -46,11 +46,7 @@ class Stamp:
     changed_ns: int
 
 
-def _stamp(path: str) -> Stamp | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
+def _stamp(found: os.stat_result) -> Stamp:
     changed = max(found.st_mtime_ns, found.st_ctime_ns)
     parts = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     return Stamp(":".join(map(str, parts)), changed)
@@ -72,7 +68,7 @@ class Source:
         *,
         place: str | None = None,
         folder: str = "",
-        archive: str | None = None,
+        archive: os.stat_result | None = None,
     ) -> None:
         self.name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.photos = tuple(sorted(found[0], key=lambda photo: photo.path))
@@ -84,7 +80,6 @@ class Source:
         self._here = os.path.abspath(os.curdir)
         self._inside = os.path.join(folder, "") if folder else ""
         self._of_archive = None if archive is None else _stamp(archive)
-        self._archive = archive
 
     def relative(self, path: str) -> str:
         """A photo's path as seen from the source's folder, with `/`: the same wherever that lies.
@@ -92,7 +87,11 @@ class Source:
         Args:
             path: of one of `photos`.
         """
-        return path.removeprefix(self._inside).replace(os.sep, "/")
+        inside = path.removeprefix(self._inside)
+        if os.path.isabs(inside) and self._of_archive is None:  # as a table may name it
+            folder = os.path.join(os.path.abspath(os.path.join(self._here, self._inside)), "")
+            inside = os.path.abspath(inside).removeprefix(folder)
+        return inside.replace(os.sep, "/")
 
     def leave_out(self, paths: Collection[str], reason: str) -> None:
         """Skip some photos.
@@ -102,14 +101,17 @@ class Source:
             reason: why, in a few words.
         """
         stay = [photo for photo in self.photos if photo.path not in paths]
-        self.skipped += tuple(Skipped(path, reason) for path in sorted(paths))
+        self.skipped += tuple(Skipped(path, reason, kind="excluded") for path in sorted(paths))
         self.photos, self.classes = tuple(stay), tuple(sorted({photo.label for photo in stay}))
 
     def stamp(self, photo: SourcePhoto) -> Stamp | None:
         """What tells whether a photo was changed, without reading it; None where nothing does."""
-        if self._archive is not None:
+        if self._of_archive is not None:
             return self._of_archive
-        return _stamp(os.path.join(self._here, photo.path))
+        try:
+            return _stamp(os.stat(os.path.join(self._here, photo.path)))
+        except OSError:
+            return None
 
     def read(self, photo: SourcePhoto) -> bytes:
         """Read one photo's bytes, undecoded, from any thread.
@@ -278,8 +280,8 @@ def _open_archive(
         archive.close()
         raise
     name = name or (named.name if named else _stem(path))
-    where = archive.path
-    return Source(name, found, archive.read, archive.close, place=where, archive=where)
+    place, status = archive.path, archive.status
+    return Source(name, found, archive.read, archive.close, place=place, archive=status)
 
 
 def _depth(path: str, group_by: str) -> int:

@@ -10,8 +10,8 @@ class is so small that chance fails it, and there alone, the nearest draws make 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Mapping, Sequence
 
 from pawprint.errors import SourceError
 
@@ -45,27 +45,41 @@ def assign(
     Raises:
         SourceError: a class has too few different photos to be on both sides.
     """
-    groups, by_class = _grouped(labels, keys)
-    salt = f"{seed}:{purpose}"
-    held_out = [False] * len(labels)
-    for label in sorted(set(labels)):
-        ordered = _ordered(label, by_class[label], salt)
-        total = sum(len(groups[key]) for _, key in ordered)
-        wanted = total * fraction
-        least, most = wanted / 2, min(2 * wanted, (total + wanted) / 2)
-        out: list[str] = []
-        held = 0
-        for draw, key in ordered[:-1]:  # the last one always trains
-            if draw >= fraction and out and held >= least:
-                break
-            if held + len(groups[key]) <= most:  # else it is a large group; a smaller one may fit
-                out.append(key)
-                held += len(groups[key])
-        # Where none fits, the smallest.
-        for key in out or [min((key for _, key in ordered[:-1]), key=lambda key: len(groups[key]))]:
-            for index in groups[key]:
-                held_out[index] = True
-    return held_out
+    counts, by_class = _counted(labels, keys)
+    totals = Counter(labels)
+    least = {label: total * fraction / 2 for label, total in totals.items()}
+    most = {
+        label: min(2 * total * fraction, (total + total * fraction) / 2)
+        for label, total in totals.items()
+    }
+    out: set[str] = set()
+    held: Counter[str] = Counter()
+    for draw, key in sorted((_draw(key, f"{seed}:{purpose}"), key) for key in counts):
+        own = counts[key]
+        wanted = draw < fraction or any(held[c] < max(1, least[c]) for c in own)
+        # What is too large for one of its classes trains; a smaller one may fit.
+        if wanted and all(held[label] + count <= most[label] for label, count in own.items()):
+            out.add(key)
+            held += own
+    for label in sorted(label for label in totals if not held[label]):
+        smallest = _smallest(label, by_class, counts, out)
+        if smallest is not None:
+            out.add(smallest)
+            held += counts[smallest]
+    return [key in out for key in keys]
+
+
+def _smallest(
+    label: str,
+    by_class: Mapping[str, Sequence[str]],
+    counts: Mapping[str, Mapping[str, int]],
+    out: Container[str],
+) -> str | None:
+    """The smallest key of a class that can be held out and leave some of each class to train."""
+    for key in sorted(by_class[label], key=lambda key: (sum(counts[key].values()), key)):
+        if all(any(k != key and k not in out for k in by_class[own]) for own in counts[key]):
+            return key
+    return None
 
 
 def assign_folds(
@@ -88,48 +102,46 @@ def assign_folds(
     Raises:
         SourceError: a class has too few different photos to be in two folds.
     """
-    groups, by_class = _grouped(labels, keys)
-    ordered = {
-        label: [key for _, key in _ordered(label, by_class[label], str(seed))]
-        for label in sorted(set(labels))
-    }
-    count = min(folds, *map(len, ordered.values()))
-    fold_of, photos = [0] * len(labels), [0] * count
-    for own in ordered.values():
-        of_class = [0] * count
-        for key in own:
+    counts, by_class = _counted(labels, keys)
+    count = min(folds, *map(len, by_class.values()))
+    fold_of: dict[str, int] = {}
+    photos, of_class = [0] * count, {label: [0] * count for label in by_class}
+    # Classes of few keys first, before the others have settled where those go that they share.
+    for label in sorted(by_class, key=lambda label: (len(by_class[label]), label)):
+        for key in sorted(by_class[label], key=lambda key: _draw(key, str(seed))):
+            if key in fold_of:
+                continue
             # To where fewest of the class are, and of those to where fewest photos are.
-            fold = min(range(count), key=lambda fold: (of_class[fold], photos[fold], fold))
-            of_class[fold] += len(groups[key])
-            photos[fold] += len(groups[key])
-            for index in groups[key]:
-                fold_of[index] = fold
-    return fold_of
+            place = of_class[label]
+            fold = min(range(count), key=lambda fold: (place[fold], photos[fold], fold))
+            fold_of[key] = fold
+            for own, number in counts[key].items():
+                of_class[own][fold] += number
+                photos[fold] += number
+    return [fold_of[key] for key in keys]
 
 
-def _grouped(
+def _counted(
     labels: Sequence[str], keys: Sequence[str]
-) -> tuple[dict[str, list[int]], dict[str, list[str]]]:
-    """The photos of each key; and the keys of each class, by their first photo's."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, key in enumerate(keys):
-        groups[key].append(index)
-    by_class: dict[str, list[str]] = defaultdict(list)
-    for key, members in groups.items():
-        by_class[labels[members[0]]].append(key)
-    return groups, by_class
-
-
-def _ordered(label: str, keys: Sequence[str], salt: str) -> list[tuple[float, str]]:
-    """A class's keys in the order of their draws, each from 0 to 1."""
-    if len(keys) < 2:
-        raise SourceError(
-            f"class {label!r} has {len(keys)} different photo(s) to itself; at least 2 that can be "
-            "read and are no copies of each other are needed, one to train on and one to validate "
-            'with: add photos or remove the class folder (data.duplicates = "exact" in a recipe '
-            "takes only the same bytes for copies)"
-        )
-    return sorted((_draw(key, salt), key) for key in keys)
+) -> tuple[dict[str, Counter[str]], dict[str, list[str]]]:
+    """The photos of each key by class; and the keys of each class, of which two are needed."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for label, key in zip(labels, keys, strict=True):
+        counts[key][label] += 1
+    by_class: dict[str, list[str]] = {label: [] for label in sorted(set(labels))}
+    for key, own in counts.items():
+        for label in own:
+            by_class[label].append(key)
+    for label, of_class in by_class.items():
+        if len(of_class) < 2:
+            raise SourceError(
+                f"class {label!r} has {len(of_class)} different photo(s) or group(s); at least 2 "
+                "that can be read and are no copies of each other are needed, one to train on and "
+                "one to validate with: add photos, or remove the class folder (in a recipe, "
+                'data.duplicates = "exact" takes only the same bytes for copies, and without '
+                "data.group_by each photo is by itself)"
+            )
+    return counts, by_class
 
 
 def _draw(key: str, salt: str) -> float:

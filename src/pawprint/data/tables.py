@@ -219,7 +219,8 @@ def _photo(
     if len(faults.found) > before:
         return None
     path = os.path.join(os.path.dirname(table), values["path"])
-    group = str(row.get(group_by) or "") or None  # no value, no group
+    group = row.get(group_by)
+    group = None if group in (None, "") else str(group)
     return SourcePhoto(path, values["label"], _SPLITS.get(split), group)
 
 

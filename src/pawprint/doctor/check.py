@@ -20,7 +20,7 @@ from pawprint.data.wording import shown
 from pawprint.doctor.examine import examine
 from pawprint.doctor.findings import KINDS, Checkup, Finding, Level
 from pawprint.doctor.page import write_page
-from pawprint.errors import SourceError
+from pawprint.errors import OutputError, SourceError
 from pawprint.progress import SILENT, Progress
 
 
@@ -66,6 +66,8 @@ def check(
         OutputError: a file cannot be written.
     """
     start = time.perf_counter()
+    if exclude is not None and quarantine is not None and _same(exclude, quarantine):
+        raise OutputError(f"{quarantine} is the list that is read; name another for the new one")
     with open_source(source, group_by=group_by, offline=offline, progress=progress) as opened:
         if exclude is not None:
             exclusions.leave_out(opened, Path(exclude), progress)
@@ -87,6 +89,10 @@ def check(
             with progress.step("Writing the page", None):
                 write_page(Path(html), found, lambda path: opened.read(by_path[path]))
     return found
+
+
+def _same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _refusal(source: Source, reads: Sequence[Read], copies: Copies) -> Iterator[Finding]:
@@ -121,7 +127,8 @@ def _quarantined(found: Checkup, relative: Callable[[str], str]) -> Iterator[str
 
 def _lines(finding: Finding, relative: Callable[[str], str]) -> Iterator[str]:
     out = [exclusions.as_line(relative(path)) for path in finding.out]
-    kept = [path for path in finding.paths if path not in finding.out]
+    leaving = set(finding.out)
+    kept = [path for path in finding.paths if path not in leaving]
     if len(finding.paths) > 1:
         yield f"#   {shown(finding.detail)}:"
     yield from (f"# {exclusions.as_line(relative(path))}" for path in kept)

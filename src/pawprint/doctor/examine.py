@@ -41,11 +41,13 @@ def examine(
     ):
         by_kind[finding.kind].append(finding)
     if copies.unsettled:
-        told = f"{copies.unsettled:,} more pairs that may be copies were not compared, for time"
-        by_kind["near-duplicate"].append(Finding("near-duplicate", told, count=0))
+        told = f"{copies.unsettled:,} pairs and more that may be copies were not compared, for time"
+        by_kind["near-duplicate"].insert(0, Finding("near-duplicate", told))
     return tuple(finding for kind in KINDS for finding in by_kind[kind])
 
 
 def _of_fault(kind: str, fault: Fault) -> Finding:
     paths = (fault.path,)
-    return Finding(kind, fault.reason, paths, () if kind == "not-used" else paths, fault.count)
+    return Finding(
+        kind, fault.reason, paths, () if kind in ("not-used", "excluded") else paths, fault.count
+    )

@@ -147,6 +147,12 @@ _KINDS = (
         "Turned upright here; programs that ignore the tag see it lying on its side.",
     ),
     Kind(
+        "excluded",
+        Level.NOTE,
+        "left out by a list",
+        "As the list says: take the line out of it to use the photo again.",
+    ),
+    Kind(
         "not-used",
         Level.NOTE,
         "not used",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pawprint.data import images
 from pawprint.data.glance import Glances, glance
 from pawprint.data.images import Pixels, Preprocessing, open_photo
-from pawprint.data.reading import Fault, Read
+from pawprint.data.reading import Fault, Read, faults_of
 from pawprint.data.sources import Source
 from pawprint.errors import PhotoError, SourceError
 from pawprint.model.feature_store import FeatureStore, Stores
@@ -138,16 +138,11 @@ def embed(
                         flush()
             finally:
                 flush()  # what is done is kept, also when interrupted
-    faults = [
-        Fault(read.photo.path, wrong[read.sha256].reason, kind=wrong[read.sha256].kind)
-        for read in reads
-        if read.sha256 in wrong
-    ]
     if glances:  # of photos whose features were there already
         left = [read for sha256, read in by_hash.items() if sha256 not in wrong]
         glances.bring(source, left, workers=workers, progress=progress)
     hashes = [sha256 for sha256 in by_hash if sha256 not in wrong]
-    return dict(zip(hashes, store.sizes_of(hashes), strict=True)), faults
+    return dict(zip(hashes, store.sizes_of(hashes), strict=True)), faults_of(reads, wrong)
 
 
 def _lacking(by_hash: Mapping[str, Read], store: FeatureStore | Stores | Glances) -> list[Read]:

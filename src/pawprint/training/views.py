@@ -90,12 +90,13 @@ class Views:
     def lacking(
         self, reads: Sequence[Read], backbone: Backbone, parts: Sequence[Part]
     ) -> list[Read]:
-        """The photos of which not all these features, of the photo as it is, are there already."""
+        """The photos that were not glanced at, or not all these features of them are there."""
         stores = [
             self.store(self.prefix(backbone, part.cut, pooled=part.pooled, exact=part.exact))
             for part in parts
         ]
-        held = Stores(stores).holds([read.sha256 for read in reads])
+        hashes = [read.sha256 for read in reads]
+        held = Stores(stores).holds(hashes) & self.glances.holds(hashes)
         return [read for read, there in zip(reads, held, strict=True) if not there]
 
     def bring_parts(
