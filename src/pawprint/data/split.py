@@ -10,7 +10,7 @@ class is so small that chance fails it, and there alone, the nearest draws make 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 
 from pawprint.errors import SourceError
@@ -125,9 +125,10 @@ def _counted(
     labels: Sequence[str], keys: Sequence[str]
 ) -> tuple[dict[str, Counter[str]], dict[str, list[str]]]:
     """The photos of each key by class; and the keys of each class, of which two are needed."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    one = {label: Counter([label]) for label in set(labels)}  # shared: most keys are of one photo
+    counts: dict[str, Counter[str]] = {}
     for label, key in zip(labels, keys, strict=True):
-        counts[key][label] += 1
+        counts[key] = counts[key] + one[label] if key in counts else one[label]
     by_class: dict[str, list[str]] = {label: [] for label in sorted(set(labels))}
     for key, own in counts.items():
         for label in own:
