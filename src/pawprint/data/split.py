@@ -60,12 +60,12 @@ def assign(
         # What is too large for one of its classes trains; a smaller one may fit.
         if wanted and all(held[label] + count <= most[label] for label, count in own.items()):
             out.add(key)
-            held += own
+            held.update(own)
     for label in sorted(label for label in totals if not held[label]):
         smallest = _smallest(label, by_class, counts, out)
         if smallest is not None:
             out.add(smallest)
-            held += counts[smallest]
+            held.update(counts[smallest])
     return [key in out for key in keys]
 
 
