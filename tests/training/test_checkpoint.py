@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import pawprint
 from pawprint.data.dataset import Dataset, Photo
@@ -344,34 +343,6 @@ def test_resumed_after_any_epoch_it_ends_with_the_same_weights(
         again, told_again = fit(None, kept)
         assert told_again == told
         assert all(np.array_equal(*pair) for pair in zip(again, weights, strict=True))
-
-
-def weights_of(run: Path) -> list[NDArray[Any]]:
-    return list(load_keras().models.load_model(run / "model" / "model.keras").get_weights())
-
-
-def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
-
-
-def test_killed_in_every_stage_and_between_it_ends_as_if_never_interrupted(killed: Any) -> None:
-    for stage, epoch in ((1, 1), (1, 3), (2, 2), (3, 1)):
-        assert f'"progressed": {{"stage": {stage}, "epoch": {epoch},' in killed.about.pop(0)
-    resumed, whole = killed.resumed, killed.whole
-    assert not any("anew" in said for said in killed.listener.said)
-    assert "Stage 2, epoch 2 of 4" not in killed.listener.steps
-    assert [path.name for path in resumed.path.parent.iterdir()] == ["killed"]
-
-    assert without_seconds(resumed.history) == without_seconds(whole.history)
-    assert resumed.record["notes"] == whole.record["notes"]
-    assert resumed.outcomes == whole.outcomes
-    assert [found.stage for found in whole.outcomes] == [2, 3]
-    assert whole.record["undone"] == [3]
-    for name in ("model/model.onnx", "predictions.csv"):
-        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
-    found, expected = weights_of(resumed.path), weights_of(whole.path)
-    assert len(found) == len(expected) > 250
-    assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
 
 
 def test_photos_that_changed_meanwhile_are_not_resumed(

@@ -1,13 +1,19 @@
-"""TensorBoard's logs are the history, each epoch once, also of a training that was killed."""
+"""TensorBoard's logs are the history, each epoch once, also of a training that was killed.
+
+What else that training comes to is here as well: killing it takes long, and is done once a file.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from pawprint.model.framework import load_keras
 from pawprint.training.tensorboard import Board
 
 ROWS = [
@@ -73,3 +79,31 @@ def test_a_runs_logs_are_its_history(killed: Any, which: str) -> None:
     run = getattr(killed, which)
     assert logged(run.path / "tensorboard") == expected(run.history)
     assert len(run.history) >= 5
+
+
+def weights_of(run: Path) -> list[NDArray[Any]]:
+    return list(load_keras().models.load_model(run / "model" / "model.keras").get_weights())
+
+
+def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+def test_killed_in_every_stage_and_between_it_ends_as_if_never_interrupted(killed: Any) -> None:
+    for stage, epoch in ((1, 1), (1, 3), (2, 2), (3, 1)):
+        assert f'"progressed": {{"stage": {stage}, "epoch": {epoch},' in killed.about.pop(0)
+    resumed, whole = killed.resumed, killed.whole
+    assert not any("anew" in said for said in killed.listener.said)
+    assert "Stage 2, epoch 2 of 4" not in killed.listener.steps
+    assert [path.name for path in resumed.path.parent.iterdir()] == ["killed"]
+
+    assert without_seconds(resumed.history) == without_seconds(whole.history)
+    assert resumed.record["notes"] == whole.record["notes"]
+    assert resumed.outcomes == whole.outcomes
+    assert [found.stage for found in whole.outcomes] == [2, 3]
+    assert whole.record["undone"] == [3]
+    for name in ("model/model.onnx", "predictions.csv"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
+    found, meant = weights_of(resumed.path), weights_of(whole.path)
+    assert len(found) == len(meant) > 250
+    assert all(np.array_equal(*pair) for pair in zip(found, meant, strict=True))
