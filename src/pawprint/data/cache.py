@@ -56,6 +56,23 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """As `replacing`, for a file that a person asked for.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        with replacing(path) as file:
+            yield file
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({os_reason(error)}); name a file in a folder that is "
+            "there, that you may write to and that has room"
+        ) from error
+
+
 def check_free(path: Path) -> None:
     """Refuse a name that something has already.
 

@@ -16,10 +16,10 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from pawprint.data.cache import replacing
+from pawprint.data.cache import written
 from pawprint.data.sources import Source
 from pawprint.data.wording import os_reason, shown
-from pawprint.errors import OutputError, SourceError
+from pawprint.errors import SourceError
 from pawprint.progress import SILENT, Progress
 
 _MAX_BYTES = 256 * 2**20
@@ -45,15 +45,9 @@ def write(path: Path, lines: Iterable[str]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    try:
-        with replacing(path) as file:
-            for line in lines:
-                file.write(f"{line}\n".encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({os_reason(error)}); name a file in a folder that is there "
-            "and can be written to"
-        ) from error
+    with written(path) as file:
+        for line in lines:
+            file.write(f"{line}\n".encode("utf-8", "surrogateescape"))
 
 
 def read(path: Path) -> list[str]:

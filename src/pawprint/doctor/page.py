@@ -12,10 +12,10 @@ from pathlib import Path
 
 import jinja2
 
-from pawprint.data.cache import replacing
+from pawprint.data.cache import written
 from pawprint.data.layout import SPLITS
 from pawprint.data.thumbnails import thumbnail
-from pawprint.data.wording import os_reason, shown
+from pawprint.data.wording import shown
 from pawprint.doctor.findings import KINDS, Checkup, Finding, Kind, Level
 from pawprint.errors import OutputError, PhotoError
 from pawprint.parallel import map_chunks
@@ -120,14 +120,8 @@ def write_page(path: Path, checkup: Checkup, read: Callable[[str], bytes]) -> No
         small=_thumbnails(photos, read),
     )
     page.enable_buffering(_BUFFER)
-    try:
-        with replacing(path) as file:
-            page.dump(file, "utf-8", "replace")
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({os_reason(error)}); name a file in a folder that is "
-            "there, that you may write to and that has room"
-        ) from error
+    with written(path) as file:
+        page.dump(file, "utf-8", "replace")
 
 
 def _sections(checkup: Checkup) -> list[_Section]:

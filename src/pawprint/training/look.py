@@ -89,22 +89,16 @@ def look(
         reads, faults = read_all(source, root=root, progress=progress)
     with clock.part("features"):
         recipe, left_out = recipe.for_photos(len(reads))
-        unseen: list[Fault] = []
+        found = len(reads)
         if limit:
-            found = len(reads)
             recipe, reads = keep_within(limit, recipe, reads, views, backbone, progress)
-            if len(reads) < found:
-                why = f"not looked at, to keep the time limit of {limit.limit:g} s"
-                unseen.append(Fault(source.name, why, found - len(reads)))
+        unseen = _unseen(source, found - len(reads), limit)
         wanted = first_parts(recipe, backbone)
         near = recipe.data.duplicates == "near"
         copies = copies_among(source, reads, views.glances, near=near, progress=progress)
         while True:
-            if strict and faults:
-                raise SourceError(
-                    f"{len(faults)} photo(s) cannot be read and --strict is set; the first is "
-                    f"{faults[0].path}: {faults[0].reason}"
-                )
+            if strict:
+                _refuse(faults)
             views.exact_only = folds.wanted(recipe.data, reads)
             keys, in_folds = copies.keys(reads), views.exact_only
             sided, leaks, fold_of = _divide(source, recipe, reads, keys, in_folds=in_folds)
@@ -122,6 +116,23 @@ def look(
     left = [*faults, *leaks, *skipped(source), *unseen]
     dataset = datasets.build(source.name, sided, sizes, left)
     return Looked(recipe, tuple(left_out), dataset, findings, _sides(dataset, sided), fold_of)
+
+
+def _unseen(source: Source, count: int, limit: TimeLimit | None) -> list[Fault]:
+    """What a time limit left no time to look at."""
+    if limit is None or not count:
+        return []
+    return [
+        Fault(source.name, f"not looked at, to keep the time limit of {limit.limit:g} s", count)
+    ]
+
+
+def _refuse(faults: list[Fault]) -> None:
+    if faults:
+        raise SourceError(
+            f"{len(faults)} photo(s) cannot be read and --strict is set; the first is "
+            f"{faults[0].path}: {faults[0].reason}"
+        )
 
 
 def _glance_at_the_others(
