@@ -127,7 +127,7 @@ def _carry_over(run: Path, pets: Path, seed: int, found: _Found) -> None:
 
 
 def _report(seeds: int, found: dict[str, dict[str, _Found]]) -> None:
-    from pawprint.evaluation.metrics import wilson_interval
+    from pawprint.evaluation.intervals import wilson_interval
 
     table = common.Table(last="paired with squash")
     results: dict[str, Any] = {"seeds": seeds, "held_out": HELD_OUT}

@@ -81,7 +81,7 @@ def _report(
     warm: list[dict[str, Any]],
     peer: dict[str, Any],
 ) -> None:
-    from pawprint.evaluation.metrics import wilson_interval
+    from pawprint.evaluation.intervals import wilson_interval
 
     cold_s = statistics.median(run["seconds"] for run in cold)
     warm_s = statistics.median(run["seconds"] for run in warm)

@@ -89,7 +89,7 @@ def figures(found: Measured) -> dict[str, Any]:
 
 def share(right: float, count: int) -> str:
     """An accuracy with its 95 % Wilson interval."""
-    from pawprint.evaluation.metrics import wilson_interval  # large: after what is measured
+    from pawprint.evaluation.intervals import wilson_interval  # large: after what is measured
 
     low, high = wilson_interval(round(right * count), count)
     return f"{right:.2%} ({low:.2%} to {high:.2%})"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -17,11 +17,13 @@ from PIL import Image
 from pawprint import bundle
 from pawprint.data.images import Pixels, mirrored
 from pawprint.engine import Network
-from pawprint.errors import PhotoError
+from pawprint.errors import BundleError, PhotoError
 from pawprint.parallel import map_chunks
 
 Photo = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 
+UNKNOWN = "unknown"  # the label of a photo of no class
+SMALLEST = 1e-12  # probability that has a logit
 _CHUNK = 16  # photos a thread decodes, then answers: few, so that the last one is not left alone
 
 
@@ -31,9 +33,11 @@ class Prediction:
 
     Args:
         path: the photo's path, or what stands for it.
-        label: the class; None when the photo could not be read.
-        probability: of that class.
-        probabilities: of every class, by name.
+        label: the class; `unknown` for a photo that is too unlike those trained on; None when it
+            could not be read.
+        probability: of that class; None where there is none.
+        probabilities: of every class, by name, also for an unknown photo.
+        novelty: how unlike the photos trained on; None where the model cannot tell.
         error: why there is no answer, or None.
     """
 
@@ -41,7 +45,13 @@ class Prediction:
     label: str | None
     probability: float | None
     probabilities: dict[str, float]
+    novelty: float | None = None
     error: str | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it was refused as too unlike the photos trained on."""
+        return self.error is None and self.probability is None
 
 
 class Classifier:
@@ -60,7 +70,8 @@ class Classifier:
         self.card, onnx = bundle.read(self.path)
         # Compiled beside what follows: the first photos are decoded meanwhile.
         pool = ThreadPoolExecutor(1)
-        self._network = pool.submit(Network, onnx, ["probabilities"], streams=streams)
+        outputs = ["probabilities", *(["novelty"] if self.card.unknown else [])]
+        self._network = pool.submit(Network, onnx, outputs, streams=streams)
         pool.shutdown(wait=False)
 
     @property
@@ -131,13 +142,54 @@ class Classifier:
         Returns:
             float64, shape (classes,).
         """
+        return self._answers(pixels)[0]
+
+    def _answers(self, pixels: Pixels) -> tuple[NDArray[np.float64], float | None]:
+        """A photo's probabilities, and its novelty where the network has it."""
         network = self._network.result()
-        given = network(pixels)[0].astype(np.float64)
+        found = network(pixels)
+        given = found[0].astype(np.float64)
+        novelty = float(found[1][0]) if self.card.unknown else None
         if self.card.mirror:
             given = (given + network(mirrored(pixels))[0]) / 2
-        if self.card.temperature != 1.0:
-            given = np.clip(given, 1e-12, 1.0) ** (1.0 / self.card.temperature)
-        return np.asarray(given / given.sum())
+        return at_temperature(given, self.card.temperature), novelty
+
+    def heatmap(self, pixels: Pixels, label: str) -> NDArray[np.float32] | None:
+        """How much each place of a photo speaks for a class (Zhou et al. 2016).
+
+        The places' mean and the class's bias are its logit at temperature 1. Where answers are
+        averaged with the mirror image, so are the maps.
+
+        Args:
+            pixels: preprocessed, uint8, shape (size, size, 3).
+            label: the class.
+
+        Returns:
+            float32, shape (h, w), negative where a place speaks against the class; None where the
+            network has no such map, as its head does not average over places.
+
+        Raises:
+            BundleError: the bundle was changed since it was opened.
+            ValueError: there is no such class.
+        """
+        number = self.classes.index(label)
+        if self._heatmaps is None:
+            return None
+        heat = self._heatmaps(pixels)[0][number].copy()
+        if self.card.mirror:
+            heat = (heat + self._heatmaps(mirrored(pixels))[0][number][:, ::-1]) / np.float32(2)
+        return np.asarray(heat)
+
+    @cached_property
+    def _heatmaps(self) -> Network | None:
+        """The network once more, for its heat-maps alone: most who predict ask for none."""
+        card, onnx = bundle.read(self.path)
+        if card.seal != self.card.seal:
+            raise BundleError(f"{self.path} was replaced after it was opened; load it again")
+        try:
+            return Network(onnx, ["heatmap"])
+        except RuntimeError:  # OpenVINO's for an output that is not there
+            return None
 
     def _work(self, photos: Sequence[tuple[str, Callable[[], Pixels]]]) -> list[Prediction]:
         """Decode all, then answer all: a core is quicker when it stays at one kind of work."""
@@ -148,18 +200,21 @@ class Classifier:
             except PhotoError as error:
                 decoded.append((name, error))
         return [
-            Prediction(name, None, None, {}, found.reason)
+            Prediction(name, None, None, {}, error=found.reason)
             if isinstance(found, PhotoError)
             else self._answer(found, name)
             for name, found in decoded
         ]
 
     def _answer(self, pixels: Pixels, name: str) -> Prediction:
-        given = self.probabilities(pixels)
+        given, novelty = self._answers(pixels)
         over = given[1] >= self.card.threshold if len(given) == 2 else given.argmax()
         best = int(over)
         by_class = {label: float(p) for label, p in zip(self.classes, given, strict=True)}
-        return Prediction(name, self.classes[best], float(given[best]), by_class)
+        unknown = self.card.unknown
+        if unknown is not None and novelty is not None and novelty > unknown.threshold:
+            return Prediction(name, UNKNOWN, None, by_class, novelty)
+        return Prediction(name, self.classes[best], float(given[best]), by_class, novelty)
 
     def _pixels(self, photo: Photo) -> Pixels:
         preprocessing, name = self.card.preprocessing, _name(photo)
@@ -170,6 +225,35 @@ class Classifier:
         if isinstance(photo, np.ndarray):
             return preprocessing.from_array(photo, name)
         return preprocessing.from_bytes(read_file(photo), name)
+
+
+def at_temperature(probabilities: NDArray[Any], temperature: float) -> NDArray[np.float64]:
+    """Divide the logits of probabilities by a temperature (Guo et al. 2017).
+
+    C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On calibration of modern neural networks",
+    International Conference on Machine Learning (2017), 1321-1330.
+
+    >>> at_temperature(np.array([0.9, 0.1]), 2.0).round(3).tolist()
+    [0.75, 0.25]
+
+    Args:
+        probabilities: (..., k) float, not all 0.
+        temperature: above 0; above 1 for less certainty.
+
+    Returns:
+        (..., k) float64, each row summing to 1.
+
+    Raises:
+        ValueError: the temperature is not above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"expected a temperature above 0, got {temperature}")
+    given = np.asarray(probabilities, dtype=np.float64)
+    if temperature != 1.0:
+        given = np.clip(given, SMALLEST, 1.0)
+        # By the largest first: it stays 1, however small the temperature.
+        given = (given / given.max(axis=-1, keepdims=True)) ** (1.0 / temperature)
+    return np.asarray(given / given.sum(axis=-1, keepdims=True))
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:

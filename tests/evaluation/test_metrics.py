@@ -1,19 +1,11 @@
 """Our figures against scikit-learn's, and against values known by hand."""
 
 import json
-import math
 
 import numpy as np
 import pytest
 
-from pawprint.evaluation.metrics import (
-    Figures,
-    check_predictions,
-    figures,
-    roc_auc,
-    roc_points,
-    wilson_interval,
-)
+from pawprint.evaluation.metrics import Figures, figures
 
 CLOSE = {"rel": 0, "abs": 1e-9}
 
@@ -31,86 +23,6 @@ def predictions(seed, k, count=200, *, ties=False, absent=()):
 
 
 @pytest.mark.parametrize(
-    ("successes", "count", "low", "high"),
-    [
-        (5, 10, 0.2366, 0.7634),
-        (0, 10, 0.0, 0.2775),
-        (10, 10, 0.7225, 1.0),
-        (81, 263, 0.2553, 0.3662),  # Newcombe 1998, table I, method 3
-        (15, 148, 0.0624, 0.1605),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson_matches_known_values(successes, count, low, high):
-    assert wilson_interval(successes, count) == pytest.approx((low, high), abs=5.1e-5)
-
-
-def test_wilson_is_exact_at_the_ends_and_wider_with_more_confidence():
-    for count in (1, 3, 7, 1000):
-        assert wilson_interval(0, count)[0] == 0.0
-        assert wilson_interval(count, count)[1] == 1.0
-    narrow, wide = wilson_interval(8, 10, 0.8), wilson_interval(8, 10, 0.99)
-    assert wide[0] < narrow[0] < 0.8 < narrow[1] < wide[1]
-
-
-@pytest.mark.parametrize(
-    "arguments", [(1, 0), (-1, 3), (4, 3), (1, 3, 0.0), (1, 3, 1.0), (1, 3, math.nan)]
-)
-def test_wilson_refuses_what_is_out_of_range(arguments):
-    with pytest.raises(ValueError, match="expected"):
-        wilson_interval(*arguments)
-
-
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("decimals", [1, 12])
-def test_roc_matches_sklearn(seed, decimals):
-    metrics = pytest.importorskip("sklearn.metrics")
-    rng = np.random.default_rng(seed)
-    positive = rng.random(50) < 0.3
-    positive[:2] = True, False
-    score = np.round(rng.random(50) + 0.2 * positive, decimals)
-    assert roc_auc(positive, score) == pytest.approx(
-        metrics.roc_auc_score(positive, score), **CLOSE
-    )
-    false, true = roc_points(positive, score)
-    # Both drop points on straight stretches, not by the same rule: compare the curve itself.
-    theirs_false, theirs_true, _ = metrics.roc_curve(positive, score, drop_intermediate=False)
-    ours = set(zip(false.round(9), true.round(9), strict=True))
-    assert ours <= set(zip(theirs_false.round(9), theirs_true.round(9), strict=True))
-    assert np.trapezoid(true, false) == pytest.approx(np.trapezoid(theirs_true, theirs_false))
-
-
-def test_roc_of_one_class_is_unknown():
-    for positive in (np.ones(3, dtype=bool), np.zeros(3, dtype=bool)):
-        assert roc_auc(positive, np.arange(3.0)) is None
-        assert roc_points(positive, np.arange(3.0)) is None
-
-
-def test_infinite_scores_tie_like_any_other():
-    positive = np.array([True, False, True, False])
-    score = np.array([np.inf, np.inf, 0.0, -np.inf])
-    false, true = roc_points(positive, score)
-    assert (false.tolist(), true.tolist()) == ([0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
-    assert roc_auc(positive, score) == 0.625
-
-
-@pytest.mark.parametrize(
-    ("positive", "score", "message"),
-    [
-        (np.ones(3, dtype=bool), np.ones(2), r"\(3,\) and \(2,\)"),
-        (np.ones((2, 2), dtype=bool), np.ones((2, 2)), r"\(2, 2\)"),
-        (np.ones(0, dtype=bool), np.ones(0), r"\(0,\)"),
-        (np.array([0, 1]), np.ones(2), "as bool"),
-        (np.array([True, False]), np.array([0.1, np.nan]), r"\(2,\) has NaN"),
-    ],
-)
-@pytest.mark.parametrize("function", [roc_auc, roc_points])
-def test_roc_refuses_wrong_arrays(function, positive, score, message):
-    with pytest.raises(ValueError, match=message):
-        function(positive, score)
-
-
-@pytest.mark.parametrize(
     ("k", "absent"), [(2, ()), (3, ()), (5, ()), (5, (1, 4)), (20, (0,)), (2, (0,)), (2, (1,))]
 )
 @pytest.mark.parametrize("ties", [False, True])
@@ -120,12 +32,16 @@ def test_figures_match_sklearn(k, absent, ties, dtype):
     truth, probabilities = predictions(k, k, ties=ties, absent=absent)
     probabilities = probabilities.astype(dtype)
     ours = figures(truth, probabilities, [f"c{i}" for i in range(k)])
-    predicted = probabilities.argmax(axis=1)
+    # Of two equally probable classes the classifier answers the second.
+    predicted = probabilities[:, 1] >= 0.5 if k == 2 else probabilities.argmax(axis=1)
 
     assert ours.count == 200
     assert ours.accuracy == pytest.approx(metrics.accuracy_score(truth, predicted), **CLOSE)
     theirs = metrics.confusion_matrix(truth, predicted, labels=range(k))
     assert ours.confusion == tuple(map(tuple, theirs.tolist()))
+    given = [int((truth == c).sum()) for c in range(k)]
+    recalls = [theirs[c, c] / given[c] for c in range(k) if given[c]]
+    assert ours.balanced_accuracy == pytest.approx(np.mean(recalls), **CLOSE)
     by_class = metrics.precision_recall_fscore_support(
         truth, predicted, labels=range(k), zero_division=np.nan
     )
@@ -147,11 +63,29 @@ def test_figures_match_sklearn(k, absent, ties, dtype):
 
     present = [c for c in range(k) if (truth == c).any()]
     if len(present) == 1:
-        assert ours.roc_auc is None
+        assert ours.roc_auc is ours.average_precision is None
+        assert ours.roc_auc_interval is ours.average_precision_interval is None
     else:
         columns = [1] if k == 2 else present
-        areas = [metrics.roc_auc_score(truth == c, probabilities[:, c]) for c in columns]
-        assert ours.roc_auc == pytest.approx(np.mean(areas), **CLOSE)
+        for found, score in (
+            (ours.roc_auc, metrics.roc_auc_score),
+            (ours.average_precision, metrics.average_precision_score),
+        ):
+            areas = [score(truth == c, probabilities[:, c]) for c in columns]
+            assert found == pytest.approx(np.mean(areas), **CLOSE)
+
+
+@pytest.mark.parametrize(("k", "absent"), [(2, ()), (5, ()), (5, (0, 3)), (2, (1,))])
+def test_balanced_accuracy_is_sklearns(k, absent):
+    metrics = pytest.importorskip("sklearn.metrics")
+    truth, probabilities = predictions(11, k, absent=absent)
+    # Answered among the classes present: of others sklearn warns.
+    predicted = np.random.default_rng(0).choice(np.unique(truth), size=truth.size)
+    ours = figures(truth, probabilities, "abcde"[:k], predicted=predicted)
+    if len(np.unique(truth)) > 1:
+        expected = metrics.balanced_accuracy_score(truth, predicted)
+        assert ours.balanced_accuracy == pytest.approx(expected, **CLOSE)
+    assert ours.accuracy == (truth == predicted).mean()
 
 
 def test_macro_auc_is_sklearns_one_against_the_rest():
@@ -182,7 +116,64 @@ def test_undefined_figures_are_none():
     a, b, c = figures(truth, probabilities, "abc").classes
     assert (a.precision, a.recall) == (1.0, 0.5)
     assert (b.precision, b.recall, b.f1) == (0.0, None, 0.0)
+    assert (b.recall_interval, b.f1_interval) == (None, None)
+    assert b.precision_interval[0] == 0.0 < b.precision_interval[1]
     assert (c.count, c.precision, c.recall, c.f1) == (0, None, None, None)
+    assert c.precision_interval is None
+
+
+def test_answers_given_count_instead_of_the_most_probable_class():
+    truth, probabilities = predictions(5, 2)
+    plain = figures(truth, probabilities, "ab")
+    told = figures(truth, probabilities, "ab", predicted=truth)
+    assert plain.accuracy < told.accuracy == told.balanced_accuracy == 1.0
+    assert [one.f1 for one in told.classes] == [1.0, 1.0]
+    assert (told.roc_auc, told.log_loss) == (plain.roc_auc, plain.log_loss)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "message"),
+    [
+        (np.array([0, 1]), r"\(2,\) and \(3, 2\)"),
+        (np.array([0, 1, 2]), "outside 0 to 1"),
+        (np.array([0.0, 1.0, 1.0]), "whole numbers"),
+    ],
+)
+def test_answers_that_are_none_are_refused(predicted, message):
+    with pytest.raises(ValueError, match=message):
+        figures(np.array([0, 1, 0]), np.full((3, 2), 0.5), "ab", predicted=predicted)
+
+
+@pytest.mark.parametrize("k", [2, 3, 12])
+@pytest.mark.parametrize("count", [12, 500])
+@pytest.mark.parametrize("ties", [False, True])
+def test_intervals_hold_what_they_are_of_and_narrow_with_less_confidence(k, count, ties):
+    given = predictions(k, k, count=count, ties=ties)
+    wide, narrow = (figures(*given, [f"c{i}" for i in range(k)], confidence=c) for c in (0.99, 0.5))
+    for ours in (wide, narrow):
+        pairs = [
+            (ours.accuracy, ours.accuracy_interval),
+            (ours.balanced_accuracy, ours.balanced_accuracy_interval),
+            (ours.roc_auc, ours.roc_auc_interval),
+            (ours.average_precision, ours.average_precision_interval),
+        ]
+        for one in ours.classes:
+            pairs += [
+                (one.precision, one.precision_interval),
+                (one.recall, one.recall_interval),
+                (one.f1, one.f1_interval if one.count else None),
+            ]
+        for value, interval in pairs:
+            if interval is not None:
+                assert 0 <= interval[0] <= value <= interval[1] <= 1
+    for name in ("accuracy", "balanced_accuracy", "roc_auc", "average_precision"):
+        (low, high), (lower, higher) = (getattr(f, f"{name}_interval") for f in (narrow, wide))
+        assert higher - lower > high - low
+
+
+def test_the_same_predictions_have_the_same_intervals():
+    given = predictions(1, 3)
+    assert figures(*given, "abc") == figures(*given, "abc")
 
 
 @pytest.mark.parametrize(("k", "absent"), [(2, ()), (5, (2,)), (2, (1,))])
@@ -194,36 +185,15 @@ def test_figures_survive_json(k, absent):
 
 @pytest.mark.parametrize(
     "change",
-    [{"accuracy_interval": [0.1]}, {"count": "many"}, {"classes": [{"label": "a"}]}, {"count": []}],
+    [
+        {"accuracy_interval": [0.1]},
+        {"roc_auc_interval": 0.5},
+        {"count": "many"},
+        {"classes": [{"label": "a"}]},
+        {"count": []},
+    ],
 )
 def test_from_dict_refuses_what_is_not_figures(change):
     fields = figures(*predictions(3, 2), "ab").to_dict() | change
     with pytest.raises(ValueError, match="not a dict of figures"):
         Figures.from_dict(fields)
-
-
-EVEN = np.full((3, 2), 0.5)
-TRUTH = np.array([0, 1, 0])
-
-
-@pytest.mark.parametrize(
-    ("truth", "probabilities", "classes", "message"),
-    [
-        (TRUTH, EVEN[:2], "ab", r"\(n, 2\), got \(3,\) and \(2, 2\)"),
-        (TRUTH, EVEN, "abc", r"\(n, 3\), got \(3,\) and \(3, 2\)"),
-        (TRUTH[:, None], EVEN, "ab", r"\(3, 1\) and \(3, 2\)"),
-        (TRUTH, np.full(3, 0.5), "ab", r"\(3,\) and \(3,\)"),
-        (TRUTH[:0], EVEN[:0], "ab", r"no photos: truth \(0,\), probabilities \(0, 2\)"),
-        (TRUTH, np.ones((3, 1)), "a", "two classes or more"),
-        (TRUTH + 1, EVEN, "ab", r"\(3,\) has a class outside 0 to 1"),
-        (TRUTH - 1, EVEN, "ab", r"\(3,\) has a class outside 0 to 1"),
-        (TRUTH * 1.0, EVEN, "ab", "whole numbers"),
-        (TRUTH, EVEN * np.nan, "ab", r"\(3, 2\) have NaN"),
-        (TRUTH, np.array([[1.5, -0.5]] * 3), "ab", "outside 0 to 1"),
-        (TRUTH, EVEN / 2, "ab", r"\(3, 2\) have rows that do not sum"),
-    ],
-)
-@pytest.mark.parametrize("function", [figures, check_predictions])
-def test_wrong_predictions_are_refused(function, truth, probabilities, classes, message):
-    with pytest.raises(ValueError, match=message):
-        function(truth, probabilities, classes)

@@ -9,12 +9,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pawprint.classifier import Classifier, Prediction
+from pawprint.classifier import Classifier, Prediction, at_temperature
 from pawprint.data.reading import Fault, skipped
 from pawprint.data.sources import Source, SourcePhoto, open_source
 from pawprint.errors import SourceError
+from pawprint.evaluation.calibration import Calibration, reliability
 from pawprint.evaluation.metrics import Figures, figures
+from pawprint.evaluation.predictions import answers
 from pawprint.progress import SILENT, Progress
 
 
@@ -24,13 +27,27 @@ class Evaluation:
 
     Args:
         split: which part of the source was judged; None for all of it.
-        figures: accuracy and the rest.
+        figures: accuracy and the rest, of the class that each photo is most like.
         faults: files that were left out, each with its reason.
+        calibration: what the model's temperature does to these photos' probabilities.
+        refused: how many of them it calls unknown; None where it never does.
+        photos: those that were judged, n of them.
+        truth: int, shape (n,), their classes.
+        predicted: int, shape (n,), the classes that they are most like, by the model's threshold.
+        probabilities: float64, shape (n, classes).
+        novelty: float64, shape (n,), how unlike the photos trained on; None as `refused`.
     """
 
     split: str | None
     figures: Figures
     faults: tuple[Fault, ...]
+    calibration: Calibration
+    refused: int | None
+    photos: tuple[SourcePhoto, ...]
+    truth: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    novelty: NDArray[np.float64] | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -38,7 +55,13 @@ class Evaluation:
             {"path": fault.path, "reason": fault.reason, "count": fault.count}
             for fault in self.faults
         ]
-        return {**self.figures.to_dict(), "split": self.split, "left_out": left_out}
+        return {
+            **self.figures.to_dict(),
+            "calibration": self.calibration.to_dict(),
+            "refused": self.refused,
+            "split": self.split,
+            "left_out": left_out,
+        }
 
 
 def evaluate(
@@ -63,24 +86,48 @@ def evaluate(
         BundleError: the model cannot be opened.
         SourceError: the photos cannot be used, or have a class that the model has not.
     """
-    classifier = Classifier(model)
     with open_source(source, progress=progress) as opened:
-        unknown = sorted(set(opened.classes) - set(classifier.classes))
-        if unknown:
-            raise SourceError(
-                f"{opened.name} has classes that the model has not: {', '.join(unknown)}; it knows "
-                f"{', '.join(classifier.classes)}: rename or remove those folders"
-            )
-        split, photos = _part(opened, split)
-        answers = _predict(classifier, opened, photos, progress)
-        faults = [Fault(a.path, a.error) for a in answers if a.error is not None]
-        faults += skipped(opened)
-    judged = [(p, a) for p, a in zip(photos, answers, strict=True) if a.error is None]
+        return evaluate_source(Classifier(model), opened, split=split, progress=progress)
+
+
+def evaluate_source(
+    classifier: Classifier,
+    opened: Source,
+    *,
+    split: str | None = None,
+    progress: Progress = SILENT,
+) -> Evaluation:
+    """As `evaluate`, for what is open already."""
+    unknown = sorted(set(opened.classes) - set(classifier.classes))
+    if unknown:
+        raise SourceError(
+            f"{opened.name} has classes that the model has not: {', '.join(unknown)}; it knows "
+            f"{', '.join(classifier.classes)}: rename or remove those folders"
+        )
+    split, photos = _part(opened, split)
+    found = _predict(classifier, opened, photos, progress)
+    faults = [Fault(a.path, a.error) for a in found if a.error is not None]
+    judged = [(p, a) for p, a in zip(photos, found, strict=True) if a.error is None]
     if not judged:
-        raise SourceError(f"{source}: none of its {len(photos)} photos can be read")
+        raise SourceError(f"{opened.name}: none of its {len(photos)} photos can be read")
     truth = np.array([classifier.classes.index(photo.label) for photo, _ in judged])
     given = np.array([[a.probabilities[label] for label in classifier.classes] for _, a in judged])
-    return Evaluation(split, figures(truth, given, classifier.classes), tuple(faults))
+    predicted = answers(given, classifier.card.threshold)
+    temperature = classifier.card.temperature
+    plain = at_temperature(given, 1 / temperature)
+    novelty = [a.novelty for _, a in judged if a.novelty is not None]
+    return Evaluation(
+        split,
+        figures(truth, given, classifier.classes, predicted=predicted),
+        (*faults, *skipped(opened)),
+        Calibration(temperature, reliability(truth, plain), reliability(truth, given)),
+        sum(a.unknown for _, a in judged) if novelty else None,
+        tuple(photo for photo, _ in judged),
+        truth,
+        predicted,
+        given,
+        np.array(novelty) if novelty else None,
+    )
 
 
 def _part(source: Source, split: str | None) -> tuple[str | None, Sequence[SourcePhoto]]:
@@ -99,9 +146,9 @@ def _predict(
     classifier: Classifier, source: Source, photos: Sequence[SourcePhoto], progress: Progress
 ) -> list[Prediction]:
     reads = ((photo.path, partial(source.read, photo)) for photo in photos)
-    answers: list[Prediction] = []
+    found: list[Prediction] = []
     with progress.step("Predicting", len(photos)) as advance:
-        for answer in classifier.predict_reads(reads):
-            answers.append(answer)
+        for prediction in classifier.predict_reads(reads):
+            found.append(prediction)
             advance(1)
-    return answers
+    return found

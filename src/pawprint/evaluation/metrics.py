@@ -1,22 +1,24 @@
-"""Figures of a classifier from its probabilities, with NumPy alone.
-
-Sources:
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-    Journal of the American Statistical Association 22 (1927), 209-212.
-    T. Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27 (2006), 861-874.
-"""
+"""Figures of a classifier from its probabilities, with NumPy alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-# Room for half-precision softmax; scores that are no probabilities are much further off.
-_SUM_TOLERANCE = 1e-2
+from pawprint.evaluation.curves import area_under_precision, area_under_roc, counts_above, rank
+from pawprint.evaluation.intervals import (
+    Interval,
+    draw_areas,
+    draw_f1,
+    draw_recalls,
+    percentile_interval,
+    wilson_interval,
+)
+from pawprint.evaluation.predictions import answers, check_predictions
+
+_Bounded = tuple[float | None, Interval | None]
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,25 @@ class ClassFigures:
     Args:
         label: the name of the class.
         count: how many photos truly are of this class.
-        precision: share of the photos predicted as this class that are; None if there are none.
+        precision: share of the photos answered as this class that are; None if there are none.
+        precision_interval: Wilson's, lower and upper end; None where the precision is.
         recall: share of this class's photos that were found; None if there are none.
-        f1: harmonic mean of the two; None if the class is neither present nor predicted.
+        recall_interval: Wilson's; None where the recall is.
+        f1: harmonic mean of the two; None if the class is neither present nor answered.
+        f1_interval: of the bootstrap; None if the class is not present.
 
-    >>> ClassFigures("cat", 4, 1.0, 0.5, 2 / 3).recall
+    >>> ClassFigures("cat", 4, 1.0, (0.34, 1.0), 0.5, (0.15, 0.85), 2 / 3, (0.33, 1.0)).recall
     0.5
     """
 
     label: str
     count: int
     precision: float | None
+    precision_interval: Interval | None
     recall: float | None
+    recall_interval: Interval | None
     f1: float | None
+    f1_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -47,13 +55,19 @@ class Figures:
 
     Args:
         count: how many photos.
-        accuracy: share of the photos whose most probable class is the true one.
+        accuracy: share of the photos whose answer is the true class.
         accuracy_interval: Wilson's interval of the accuracy, lower and upper end.
-        confidence: the confidence of that interval, between 0 and 1.
+        balanced_accuracy: mean recall of the classes present.
+        balanced_accuracy_interval: of the bootstrap.
+        confidence: the confidence of all intervals, between 0 and 1.
         classes: figures of each class, in the order of the probabilities' columns.
-        confusion: k rows of k counts; rows are true classes, columns predicted ones.
+        confusion: k rows of k counts; rows are true classes, columns answered ones.
         roc_auc: area under the ROC curve, of the second class where there are two, else the mean
             over the classes present, each against the rest; None if only one class is present.
+        roc_auc_interval: of the bootstrap; None where the area is, or where so many photos of so
+            many classes (over a million scores) would take too long.
+        average_precision: area under the precision-recall curve, of the same classes.
+        average_precision_interval: as that of the ROC curve.
         log_loss: mean negative natural logarithm of the true class's probability.
 
     >>> one = figures(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["cat", "dog"])
@@ -63,14 +77,19 @@ class Figures:
 
     count: int
     accuracy: float
-    accuracy_interval: tuple[float, float]
+    accuracy_interval: Interval
+    balanced_accuracy: float
+    balanced_accuracy_interval: Interval
     confidence: float
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
     roc_auc: float | None
+    roc_auc_interval: Interval | None
+    average_precision: float | None
+    average_precision_interval: Interval | None
     log_loss: float
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Give the figures as plain numbers, strings, lists and dicts, ready for JSON.
 
         Returns:
@@ -80,16 +99,12 @@ class Figures:
         >>> two.to_dict()["confusion"]
         [[1, 0], [0, 1]]
         """
-        return {
-            "count": self.count,
-            "accuracy": self.accuracy,
-            "accuracy_interval": list(self.accuracy_interval),
-            "confidence": self.confidence,
-            "classes": [asdict(one) for one in self.classes],
-            "confusion": [list(row) for row in self.confusion],
-            "roc_auc": self.roc_auc,
-            "log_loss": self.log_loss,
-        }
+        fields = {key: _listed(value) for key, value in asdict(self).items()}
+        fields["classes"] = [
+            {key: _listed(value) for key, value in asdict(one).items()} for one in self.classes
+        ]
+        fields["confusion"] = [list(row) for row in self.confusion]
+        return fields
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Figures":
@@ -106,164 +121,26 @@ class Figures:
 
         >>> Figures.from_dict({})
         Traceback (most recent call last):
-        ValueError: not a dict of figures: KeyError('accuracy_interval')
+        ValueError: not a dict of figures: KeyError('count')
         """
         try:
-            low, high = fields["accuracy_interval"]
             return cls(
                 count=int(fields["count"]),
                 accuracy=float(fields["accuracy"]),
-                accuracy_interval=(float(low), float(high)),
+                accuracy_interval=_pair(fields["accuracy_interval"]),
+                balanced_accuracy=float(fields["balanced_accuracy"]),
+                balanced_accuracy_interval=_pair(fields["balanced_accuracy_interval"]),
                 confidence=float(fields["confidence"]),
-                classes=tuple(
-                    ClassFigures(
-                        label=str(one["label"]),
-                        count=int(one["count"]),
-                        precision=_optional(one["precision"]),
-                        recall=_optional(one["recall"]),
-                        f1=_optional(one["f1"]),
-                    )
-                    for one in fields["classes"]
-                ),
+                classes=tuple(map(_class_from_dict, fields["classes"])),
                 confusion=tuple(tuple(int(n) for n in row) for row in fields["confusion"]),
                 roc_auc=_optional(fields["roc_auc"]),
+                roc_auc_interval=_optional_pair(fields["roc_auc_interval"]),
+                average_precision=_optional(fields["average_precision"]),
+                average_precision_interval=_optional_pair(fields["average_precision_interval"]),
                 log_loss=float(fields["log_loss"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a dict of figures: {error!r}") from error
-
-
-def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Bound a proportion by Wilson's score interval (1927).
-
-    Args:
-        successes: how many of the trials succeeded, 0 to `count`.
-        count: how many trials, at least 1.
-        confidence: between 0 and 1, both excluded.
-
-    Returns:
-        the lower and the upper end, both within 0 and 1.
-
-    Raises:
-        ValueError: an argument is out of its range.
-
-    >>> low, high = wilson_interval(5, 10)
-    >>> round(low, 4), round(high, 4)
-    (0.2366, 0.7634)
-    """
-    if not (count >= 1 and 0 <= successes <= count):
-        raise ValueError(f"expected 0 <= successes <= count, 1 <= count; got {successes}, {count}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"expected a confidence between 0 and 1, got {confidence}")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = successes / count
-    scale = 1 + z * z / count
-    centre = (share + z * z / (2 * count)) / scale
-    half = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / scale
-    # Exact at the ends, where rounding would leave a trace of either sign.
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == count else min(1.0, centre + half)
-    return low, high
-
-
-def roc_auc(positive: npt.NDArray[np.bool_], score: npt.NDArray[Any]) -> float | None:
-    """Compute the area under the ROC curve by ranks (Fawcett 2006), ties counting half.
-
-    Args:
-        positive: (n,) bool, which photos are of the class.
-        score: (n,) float, higher for photos more likely of the class.
-
-    Returns:
-        the area, 0 to 1; None where all photos are of the class, or none.
-
-    Raises:
-        ValueError: shapes differ, are not one-dimensional or empty, or a score is NaN.
-
-    >>> roc_auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.7]))
-    0.75
-    """
-    positive, score = _checked_scores(positive, score)
-    positives = int(positive.sum())
-    negatives = positive.size - positives
-    if positives == 0 or negatives == 0:
-        return None
-    _, place, repeats = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(repeats) - (repeats - 1) / 2)[place]
-    above = float(ranks[positive].sum()) - positives * (positives + 1) / 2
-    return above / (positives * negatives)
-
-
-def roc_points(
-    positive: npt.NDArray[np.bool_], score: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Trace the ROC curve (Fawcett 2006), keeping only the points where it bends.
-
-    Args:
-        positive: (n,) bool, which photos are of the class.
-        score: (n,) float, higher for photos more likely of the class.
-
-    Returns:
-        the false and the true positive rates, each (m,) float64, from (0, 0) to (1, 1);
-        None where all photos are of the class, or none.
-
-    Raises:
-        ValueError: shapes differ, are not one-dimensional or empty, or a score is NaN.
-
-    >>> false_rate, true_rate = roc_points(np.array([False, True]), np.array([0.1, 0.7]))
-    >>> false_rate.tolist(), true_rate.tolist()
-    ([0.0, 0.0, 1.0], [0.0, 1.0, 1.0])
-    """
-    positive, score = _checked_scores(positive, score)
-    if positive.all() or not positive.any():
-        return None
-    order = np.argsort(-score, kind="stable")
-    hits, ranked = np.cumsum(positive[order]), score[order]
-    # Photos with the same score pass the threshold together.
-    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), order.size - 1)
-    true = np.concatenate(([0], hits[last]))
-    false = np.concatenate(([0], last + 1 - hits[last]))
-    bends = np.ones(true.size, dtype=bool)
-    bends[1:-1] = (np.diff(true, 2) != 0) | (np.diff(false, 2) != 0)
-    return false[bends] / false[-1], true[bends] / true[-1]
-
-
-def check_predictions(
-    truth: npt.NDArray[Any], probabilities: npt.NDArray[Any], classes: Sequence[str]
-) -> None:
-    """Refuse predictions that no figure can be computed from.
-
-    Args:
-        truth: (n,) int, the true class of each photo, 0 to k - 1.
-        probabilities: (n, k) float, each row summing to 1.
-        classes: the k names of the classes, at least two.
-
-    Raises:
-        ValueError: a shape, kind or value is wrong, or there are no photos.
-
-    >>> check_predictions(np.array([0]), np.array([[0.5, 0.5, 0.0]]), ["cat", "dog"])
-    Traceback (most recent call last):
-    ValueError: expected truth (n,) and probabilities (n, 2), got (1,) and (1, 3)
-    """
-    truth, probabilities = np.asarray(truth), np.asarray(probabilities)
-    k = len(classes)
-    if k < 2:
-        raise ValueError(f"expected two classes or more, got {k}")
-    if truth.ndim != 1 or probabilities.shape != (truth.size, k):
-        raise ValueError(
-            f"expected truth (n,) and probabilities (n, {k}), "
-            f"got {truth.shape} and {probabilities.shape}"
-        )
-    if truth.size == 0:
-        raise ValueError(f"no photos: truth {truth.shape}, probabilities {probabilities.shape}")
-    if truth.dtype.kind not in "iu":
-        raise ValueError(f"expected whole numbers as truth {truth.shape}, got {truth.dtype}")
-    if truth.min() < 0 or truth.max() >= k:
-        raise ValueError(f"truth {truth.shape} has a class outside 0 to {k - 1}")
-    # Written so that NaN fails them too.
-    if not (np.all(probabilities >= 0) and np.all(probabilities <= 1 + _SUM_TOLERANCE)):
-        raise ValueError(f"probabilities {probabilities.shape} have NaN or values outside 0 to 1")
-    if not np.all(np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= _SUM_TOLERANCE):
-        raise ValueError(f"probabilities {probabilities.shape} have rows that do not sum to 1")
 
 
 def figures(
@@ -271,6 +148,7 @@ def figures(
     probabilities: npt.NDArray[Any],
     classes: Sequence[str],
     *,
+    predicted: npt.NDArray[np.int64] | None = None,
     confidence: float = 0.95,
 ) -> Figures:
     """Compute all figures of a classifier from its probabilities.
@@ -279,10 +157,12 @@ def figures(
         truth: (n,) int, the true class of each photo, 0 to k - 1.
         probabilities: (n, k) float, each row summing to 1.
         classes: the k names of the classes, at least two.
-        confidence: of the accuracy's interval, between 0 and 1.
+        predicted: (n,) int, the class answered for each photo; by default the most probable one,
+            of two equally probable the second, as the classifier answers.
+        confidence: of the intervals, between 0 and 1.
 
     Returns:
-        the figures; equal probabilities count for the earlier class.
+        the figures.
 
     Raises:
         ValueError: a shape, kind or value is wrong, or there are no photos.
@@ -293,20 +173,28 @@ def figures(
     """
     truth, probabilities = np.asarray(truth), np.asarray(probabilities)
     check_predictions(truth, probabilities, classes)
+    predicted = answers(probabilities) if predicted is None else np.asarray(predicted)
+    check_predictions(predicted, probabilities, classes)
     k = len(classes)
     # As int64: a uint8 truth would overflow in the product below.
     truth = truth.astype(np.int64)
-    predicted = probabilities.argmax(axis=1)
     confusion = np.bincount(truth * k + predicted, minlength=k * k).reshape(k, k)
     correct = int(confusion.trace())
+    balanced = _balanced_accuracy(confusion, confidence)
+    roc, precision = _areas(truth, probabilities, confidence)
     return Figures(
         count=truth.size,
         accuracy=correct / truth.size,
         accuracy_interval=wilson_interval(correct, truth.size, confidence),
+        balanced_accuracy=balanced[0],
+        balanced_accuracy_interval=balanced[1],
         confidence=float(confidence),
-        classes=tuple(_class_figures(confusion, index, str(c)) for index, c in enumerate(classes)),
+        classes=_class_figures(confusion, classes, confidence),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
-        roc_auc=_mean_roc_auc(truth, probabilities),
+        roc_auc=roc[0],
+        roc_auc_interval=roc[1],
+        average_precision=precision[0],
+        average_precision_interval=precision[1],
         log_loss=log_loss(truth, probabilities),
     )
 
@@ -331,40 +219,84 @@ def log_loss(truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> f
     return float(-np.log(np.clip(given, smallest, 1 - smallest)).mean())
 
 
-def _class_figures(confusion: npt.NDArray[np.int64], index: int, label: str) -> ClassFigures:
-    hits = int(confusion[index, index])
-    count, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
+def _balanced_accuracy(
+    confusion: npt.NDArray[np.int64], confidence: float
+) -> tuple[float, Interval]:
+    counts = confusion.sum(axis=1)
+    present = counts > 0
+    hits, counts = confusion.diagonal()[present], counts[present]
+    value = float((hits / counts).mean())
+    return value, percentile_interval(draw_recalls(hits, counts).mean(axis=1), value, confidence)
+
+
+def _class_figures(
+    confusion: npt.NDArray[np.int64], classes: Sequence[str], confidence: float
+) -> tuple[ClassFigures, ...]:
+    hits, counts, answered = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = np.flatnonzero(counts)
+    drawn = draw_f1(hits[present], counts[present], answered[present], int(counts.sum()))
+    f1s = dict(zip(present.tolist(), drawn.T, strict=True))
+
+    def share(right: int, count: int) -> _Bounded:
+        return (right / count, wilson_interval(right, count, confidence)) if count else (None, None)
+
+    found = []
+    for place, label in enumerate(classes):
+        right, true, said = int(hits[place]), int(counts[place]), int(answered[place])
+        f1 = 2 * right / (true + said) if true + said else None
+        bounds = (
+            percentile_interval(f1s[place], f1, confidence) if f1 is not None and true else None
+        )
+        found.append(
+            ClassFigures(str(label), true, *share(right, said), *share(right, true), f1, bounds)
+        )
+    return tuple(found)
+
+
+def _areas(
+    truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], confidence: float
+) -> tuple[_Bounded, _Bounded]:
+    """The area under the ROC curve and the average precision, each with its interval."""
+    present = np.unique(truth)
+    if present.size < 2:
+        return (None, None), (None, None)
+    columns = [1] if probabilities.shape[1] == 2 else present.tolist()
+    once = np.ones(truth.size, dtype=np.int64)
+    counts = [counts_above(rank(truth == c, probabilities[:, c]), once) for c in columns]
+    drawn = draw_areas(truth, probabilities, columns)
+    found: list[_Bounded] = []
+    for place, area in enumerate((area_under_roc, area_under_precision)):
+        value = float(np.mean([area(*pair) for pair in counts]))
+        interval = None if drawn is None else percentile_interval(drawn[place], value, confidence)
+        found.append((value, interval))
+    return found[0], found[1]
+
+
+def _class_from_dict(fields: Mapping[str, Any]) -> ClassFigures:
     return ClassFigures(
-        label=label,
-        count=count,
-        precision=hits / predicted if predicted else None,
-        recall=hits / count if count else None,
-        f1=2 * hits / (count + predicted) if count + predicted else None,
+        label=str(fields["label"]),
+        count=int(fields["count"]),
+        precision=_optional(fields["precision"]),
+        precision_interval=_optional_pair(fields["precision_interval"]),
+        recall=_optional(fields["recall"]),
+        recall_interval=_optional_pair(fields["recall_interval"]),
+        f1=_optional(fields["f1"]),
+        f1_interval=_optional_pair(fields["f1_interval"]),
     )
 
 
-def _mean_roc_auc(truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> float | None:
-    k = probabilities.shape[1]
-    columns = [1] if k == 2 else range(k)
-    areas = [roc_auc(truth == column, probabilities[:, column]) for column in columns]
-    known = [area for area in areas if area is not None]
-    return sum(known) / len(known) if known else None
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
-def _checked_scores(
-    positive: npt.NDArray[np.bool_], score: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    positive, score = np.asarray(positive), np.asarray(score, dtype=np.float64)
-    if positive.ndim != 1 or positive.shape != score.shape or positive.size == 0:
-        raise ValueError(
-            f"expected positive and score of one shape (n,), got {positive.shape} and {score.shape}"
-        )
-    if positive.dtype != np.bool_:
-        raise ValueError(f"expected positive {positive.shape} as bool, got {positive.dtype}")
-    if np.isnan(score).any():
-        raise ValueError(f"score {score.shape} has NaN")
-    return positive, score
+def _pair(value: Any) -> Interval:
+    low, high = value
+    return float(low), float(high)
 
 
 def _optional(value: Any) -> float | None:
     return None if value is None else float(value)
+
+
+def _optional_pair(value: Any) -> Interval | None:
+    return None if value is None else _pair(value)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pawprint.evaluation.metrics import log_loss
+from pawprint.evaluation.predictions import answers
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def compare(
     before: npt.NDArray[Any],
     after: npt.NDArray[Any],
     *,
+    answered: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None,
     confidence: float = 0.95,
 ) -> Comparison:
     """Compare two sets of probabilities on the same photos.
@@ -95,6 +97,8 @@ def compare(
         truth: (n,) int, the true class of each photo, 0 to k - 1.
         before: (n, k) float, each row summing to 1,
         after: and the same for afterwards.
+        answered: (n,) int each, the classes that were answered before and after; by default the
+            most probable ones.
         confidence: of the interval, between 0 and 1.
 
     Returns:
@@ -108,7 +112,8 @@ def compare(
             f"expected truth (n,) and probabilities (n, k) of the same photos, got {truth.shape}, "
             f"{before.shape} and {after.shape}"
         )
-    was, now = before.argmax(axis=1) == truth, after.argmax(axis=1) == truth
+    first, then = answered or (answers(before), answers(after))
+    was, now = first == truth, then == truth
     only_before, only_after = int((was & ~now).sum()), int((now & ~was).sum())
     return Comparison(
         count=truth.size,

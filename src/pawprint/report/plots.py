@@ -14,28 +14,22 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pawprint.errors import OutputError
-from pawprint.evaluation.metrics import Figures, check_predictions, roc_auc, roc_points
+from pawprint.evaluation.metrics import Figures
 from pawprint.report.style import (
     BLUE,
     DPI,
-    GREEN,
     GREY,
     INK,
     ORANGE,
     PALE,
-    PURPLE,
-    SKY,
     laid_out,
     short_names,
     style,
     subplots,
 )
-
-_CURVES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), (SKY, (0, (5, 1, 1, 1))))
 
 _MOST_CELLS_WITH_TEXT = 15
 _MOST_TICKS = 50
@@ -84,53 +78,6 @@ def confusion_matrix(figures: Figures) -> Figure:
             + f"\n{100 * figures.confidence:g} % interval {100 * low:.1f} to {100 * high:.1f} %, "
             + ("1 photo" if figures.count == 1 else f"{figures.count:,} photos")
         )
-        return laid_out(figure)
-
-
-def roc_curve(
-    truth: npt.NDArray[Any], probabilities: npt.NDArray[Any], classes: Sequence[str]
-) -> Figure:
-    """Draw the ROC curve (Fawcett 2006) of the second of two classes, or of each of more.
-
-    Args:
-        truth: (n,) int, the true class of each photo, 0 to k - 1.
-        probabilities: (n, k) float, each row summing to 1.
-        classes: the k names of the classes, at least two.
-
-    Returns:
-        a figure with one axes; of more than five classes, the five of lowest area are named.
-
-    Raises:
-        ValueError: a shape, kind or value is wrong, or there are no photos.
-
-    >>> drawn = roc_curve(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["cat", "dog"])
-    >>> drawn.axes[0].get_title(loc="left").splitlines()[0]
-    'Area under the ROC curve 1.000'
-    """
-    check_predictions(truth, probabilities, classes)
-    names = short_names(classes)
-    curves = []
-    for column in [1] if len(names) == 2 else range(len(names)):
-        positive, score = np.asarray(truth) == column, np.asarray(probabilities)[:, column]
-        area, points = roc_auc(positive, score), roc_points(positive, score)
-        if area is not None and points is not None:
-            curves.append((area, names[column], points))
-    curves.sort(key=lambda curve: curve[0])
-    with style():
-        figure, (axes,) = subplots(5.2, 5.4)
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
-        lines: list[Line2D] = []
-        # Lowest area last, so that what needs attention lies on top.
-        for place, (area, name, points) in reversed(list(enumerate(curves))):
-            colour, dashes = _CURVES[place] if place < len(_CURVES) else (PALE, "-")
-            (line,) = axes.plot(*points, color=colour, linestyle=dashes, clip_on=False)
-            if place < len(_CURVES):
-                # Area first: matplotlib leaves out labels that begin with "_".
-                line.set_label(f"{area:.3f}  {name}")
-                lines.append(line)
-        if len(names) == 2 and curves:
-            axes.fill_between(*curves[0][2], color=BLUE, alpha=0.08, linewidth=0)
-        _finish_roc(axes, [area for area, _, _ in curves], lines, names)
         return laid_out(figure)
 
 
@@ -299,23 +246,6 @@ def _write_cells(axes: Axes, counts: npt.NDArray[np.int64], shares: Any) -> None
         colour = "white" if share > 0.65 else INK if count else "#B0B0B0"
         look: Any = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
         axes.text(column + 0.5, row + 0.5, text, **look)
-
-
-def _finish_roc(axes: Axes, areas: list[float], lines: list[Line2D], names: list[str]) -> None:
-    if not areas:
-        axes.set_title("Area under the ROC curve unknown\nall photos are of one class")
-    elif len(names) == 2:
-        axes.set_title(f"Area under the ROC curve {areas[0]:.3f}\nof {names[1]}")
-    else:
-        mean = sum(areas) / len(areas)
-        axes.set_title(
-            f"Area under the ROC curve {mean:.3f}\nmean of {len(areas)}, each against the rest"
-        )
-        heading = "area  class" + (" (the five lowest)" if len(areas) > len(_CURVES) else "")
-        axes.legend(handles=lines[::-1], loc="lower right", title=heading, alignment="left")
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set(xlabel="false positive rate", ylabel="true positive rate")
-    axes.grid()
 
 
 def _mark_stages(
