@@ -49,7 +49,7 @@ def test_json_is_one_object_a_line_with_exactly_these_keys(
     ran = cli("predict", run.path, *cats, "--json")
     found = objects(ran.out)
     assert [set(one) for one in found] == [
-        {"path", "label", "probability", "probabilities", "error"}
+        {"path", "label", "probability", "probabilities", "novelty", "error"}
     ] * len(cats)
     for one, answer in zip(found, classifier.predict(list(cats)), strict=True):
         assert one["path"] == answer.path
@@ -66,7 +66,7 @@ def test_csv_has_a_header_and_a_column_a_class(
     missing = str(tmp_path / "a, b.jpg")
     ran = cli("predict", run.path, *cats, missing, "--csv")
     rows = list(csv.DictReader(io.StringIO(ran.out, newline="")))
-    assert list(rows[0]) == ["path", "label", "probability", "error", "cat", "dog"]
+    assert list(rows[0]) == ["path", "label", "probability", "novelty", "error", "cat", "dog"]
     for row, answer in zip(rows, classifier.predict(list(cats)), strict=False):
         assert row["path"] == answer.path
         assert float(row["dog"]) == answer.probabilities["dog"]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pawprint.data.images import MAX_PIXELS, Preprocessing, Trait, open_photo
+from pawprint.data.samples import draw
 from pawprint.errors import DamagedPhoto, EmptyPhoto, NotAPhoto, PhotoError, TooManyPixels
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
@@ -243,6 +244,20 @@ def test_pad_keeps_proportions_on_grey() -> None:
 def test_a_photo_of_the_right_size_is_not_touched(policy: Any) -> None:
     pixels = noise(40, 40)
     assert np.array_equal(Preprocessing(size=40, policy=policy).from_array(pixels), pixels)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("size", [(128, 64), (64, 256), (90, 90), (33, 200)])
+def test_the_window_is_what_becomes_the_square(policy: Any, size: tuple[int, int]) -> None:
+    photo = draw("cat", 0).resize(size)
+    preprocessing = Preprocessing(size=32, policy=policy)
+    width, height = size
+    canvas = Image.new("RGB", (3 * width + 600, 3 * height + 600), (127, 127, 127))
+    canvas.paste(photo, (width + 300, height + 300))
+    left, top, right, bottom = preprocessing.window(width, height)
+    box = (left + width + 300, top + height + 300, right + width + 300, bottom + height + 300)
+    expected = np.asarray(canvas.resize((32, 32), Image.Resampling.BILINEAR, box=box), int)
+    assert np.abs(preprocessing.fit(photo) - expected).mean() < 4
 
 
 @pytest.mark.parametrize("policy", POLICIES)

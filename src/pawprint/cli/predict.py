@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from pawprint.errors import PawprintError
 
 if TYPE_CHECKING:
-    from pawprint.classifier import Prediction
+    from pawprint.classifier import Classifier, Prediction
+
+    Row = tuple[Prediction, Path | None]  # and the file that shows what the answer rests on
 
 SOME_UNREADABLE = 3
 
@@ -30,11 +34,19 @@ def predict(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    explain: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads this at run time
+        typer.Option(
+            metavar="OUT",
+            help="Write what each answer rests on into a new folder: the photo, glowing where it "
+            "speaks for the answer.",
+        ),
+    ] = None,
 ) -> None:
     """Say what is on each photo.
 
-    The exit code is 0 when every photo could be read and 3 when some could not; those have their
-    reason in the output.
+    A photo that is too unlike those trained on is `unknown`. The exit code is 0 when every photo
+    could be read and 3 when some could not; those have their reason in the output.
     """
     from pawprint.classifier import Classifier
     from pawprint.data.paths import find_photos
@@ -44,15 +56,17 @@ def predict(
         raise PawprintError("--json and --csv were both given; choose one")
     classifier = Classifier(model)
     paths = find_photos(photos, sys.stdin)
-    answers = _counted(classifier.predict_many(paths))
+    answers = _counted(_answers(classifier, paths, explain))
     progress: Progress = SILENT if sys.stdout.isatty() else Terminal()  # rows are seen come
     with progress.step("Predicting", None):
         if as_json:
-            _print_json(answers)
+            _print_json(answers, explained=explain is not None)
         elif as_csv:
-            _print_csv(answers, classifier.classes)
+            _print_csv(answers, classifier.classes, explained=explain is not None)
         else:
             _print_table(answers, classifier.classes)
+    if explain is not None:
+        print(_drawn(answers, explain), file=sys.stderr)
     if answers.unreadable:
         print(
             f"{answers.unreadable} of {answers.total} could not be read (exit code "
@@ -62,39 +76,61 @@ def predict(
         raise typer.Exit(SOME_UNREADABLE)
 
 
-class _counted:  # noqa: N801 - reads as a function
-    """Predictions as they come, counting those without an answer."""
+def _answers(classifier: Classifier, paths: Iterable[str], explain: Path | None) -> Iterator[Row]:
+    if explain is None:
+        return ((answer, None) for answer in classifier.predict_many(paths))
+    from pawprint.report.heatmaps import write_heatmaps
 
-    def __init__(self, predictions: Iterable[Prediction]) -> None:
-        self._predictions = predictions
+    return write_heatmaps(classifier, paths, explain)
+
+
+class _counted:  # noqa: N801 - reads as a function
+    """Rows as they come, counting those without an answer."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
         self.total = self.unreadable = 0
 
-    def __iter__(self) -> Iterator[Prediction]:
-        for prediction in self._predictions:
+    def __iter__(self) -> Iterator[Row]:
+        for answer, drawing in self._rows:
             self.total += 1
-            self.unreadable += prediction.error is not None
-            yield prediction
+            self.unreadable += answer.error is not None
+            yield answer, drawing
 
 
-def _print_json(answers: Iterable[Prediction]) -> None:
-    for answer in answers:
-        print(json.dumps(asdict(answer)))
+def _drawn(answers: _counted, folder: Path) -> str:
+    count = answers.total - answers.unreadable
+    maps = f"{count:,} heat-map{'s' * (count != 1)}"
+    return f"{maps} in {folder}: what glows speaks for the answer"
 
 
-def _print_csv(answers: Iterable[Prediction], classes: tuple[str, ...]) -> None:
+def _print_json(rows: Iterable[Row], *, explained: bool) -> None:
+    for answer, drawing in rows:
+        more = {"explained": drawing and os.fspath(drawing)} if explained else {}
+        print(json.dumps(asdict(answer) | more))
+
+
+def _print_csv(rows: Iterable[Row], classes: tuple[str, ...], *, explained: bool) -> None:
     writer = csv.writer(sys.stdout)
-    writer.writerow(["path", "label", "probability", "error", *classes])
-    for answer in answers:
-        given = [answer.probabilities.get(label, "") for label in classes]
-        row = [answer.path, answer.label, answer.probability, answer.error]
-        writer.writerow(["" if value is None else value for value in [*row, *given]])
+    head = ["path", "label", "probability", "novelty", "error"]
+    writer.writerow([*head, *["explained"] * explained, *classes])
+    for answer, drawing in rows:
+        told = [answer.path, answer.label, answer.probability, answer.novelty, answer.error]
+        given = [answer.probabilities.get(label) for label in classes]
+        row = [*told, *[drawing] * explained, *given]
+        writer.writerow(["" if value is None else value for value in row])
 
 
-def _print_table(answers: Iterable[Prediction], classes: tuple[str, ...]) -> None:
-    width = max(len("label"), *map(len, classes))
+def _print_table(rows: Iterable[Row], classes: tuple[str, ...]) -> None:
+    from pawprint.classifier import UNKNOWN
+
+    width = max(map(len, ("label", UNKNOWN, *classes)))
     print(f"{'label':<{width}}  probability  photo")
-    for answer in answers:
+    for answer, _ in rows:
         if answer.error is not None:
             print(f"{'-':<{width}}  {'-':>11}  {answer.path}: {answer.error}")
+        elif answer.probability is None:
+            why = f"unlike the photos trained on (novelty {answer.novelty:.2f})"
+            print(f"{answer.label:<{width}}  {'-':>11}  {answer.path}: {why}")
         else:
             print(f"{answer.label:<{width}}  {answer.probability:>11.4f}  {answer.path}")

@@ -332,13 +332,32 @@ class Preprocessing(BaseModel):
             )
         return self.from_image(Image.fromarray(pixels), name)
 
+    def window(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """What of a photo becomes the square.
+
+        >>> Preprocessing(policy="crop").window(40, 20)
+        (10.0, 0.0, 30.0, 20.0)
+        >>> Preprocessing(policy="pad").window(40, 20)
+        (0.0, -10.0, 40.0, 30.0)
+
+        Args:
+            width: of the upright photo, in pixels.
+            height: of the same.
+
+        Returns:
+            Left, top, right and bottom in the photo's pixels; outside of it where grey is added.
+        """
+        if self.policy == "squash":
+            return 0.0, 0.0, float(width), float(height)
+        side = min(width, height) if self.policy == "crop" else max(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
+
     def fit(self, picture: Image.Image) -> Pixels:
         """Resize an upright RGB picture; uint8, shape (size, size, 3)."""
         side, (width, height) = self.size, picture.size
         if self.policy == "crop":
-            short = min(width, height)
-            left, top = (width - short) / 2, (height - short) / 2
-            box = (left, top, left + short, top + short)
+            box = self.window(width, height)
             picture = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
         elif self.policy == "pad":
             scale = side / max(width, height)
