@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from importlib import resources
 from pathlib import Path
-
-import jinja2
 
 from pawprint.data.cache import written
 from pawprint.data.layout import SPLITS
-from pawprint.data.thumbnails import thumbnail
 from pawprint.data.wording import shown
 from pawprint.doctor.findings import KINDS, Checkup, Finding, Kind, Level
-from pawprint.errors import OutputError, PhotoError
-from pawprint.parallel import map_chunks
+from pawprint.errors import OutputError
+from pawprint.pages.template import template
+from pawprint.pages.thumbnails import thumbnails
 
-_SIDE = 160  # of a thumbnail, in pixels
 _FINDINGS, _PHOTOS = 100, 12  # shown of a kind, and of a group
-_TOGETHER = 8  # photos a task
 _BUFFER = 256  # pieces of the page that are written together
 
 # Of these there is nothing to be seen, or nothing that is one photo.
 _UNSEEN = frozenset(("unreadable", "empty", "not-an-image", "too-large", "not-used"))
-
-
-@dataclass(frozen=True)
-class _Small:
-    """A thumbnail's address, or why there is none."""
-
-    address: str = ""
-    reason: str = ""
 
 
 @dataclass
@@ -109,7 +94,7 @@ def write_page(path: Path, checkup: Checkup, read: Callable[[str], bytes]) -> No
     def named(photo: str) -> str:
         return shown(photo.removeprefix(base) or photo)
 
-    page = _template().stream(
+    page = template("pawprint.doctor", "page.html.j2").stream(
         base=base,
         checkup=checkup,
         levels={level: sum(s.count for s in sections if s.kind.level == level) for level in Level},
@@ -117,7 +102,7 @@ def write_page(path: Path, checkup: Checkup, read: Callable[[str], bytes]) -> No
         named=named,
         sections=sections,
         sides=_sides(checkup),
-        small=_thumbnails(photos, read),
+        small=thumbnails(photos, read),
     )
     page.enable_buffering(_BUFFER)
     with written(path) as file:
@@ -151,58 +136,3 @@ def _base(findings: Iterable[Finding]) -> str:
 
 def _folder(path: str) -> str:
     return path[: 1 + max(path.rfind("/"), path.rfind(os.sep))]
-
-
-def _thumbnails(photos: Iterable[str], read: Callable[[str], bytes]) -> dict[str, _Small]:
-    small: dict[str, _Small] = {}
-    for made in map_chunks(partial(_shrink, read), photos, size=_TOGETHER):
-        small |= made
-    return small
-
-
-def _shrink(read: Callable[[str], bytes], photos: Sequence[str]) -> dict[str, _Small]:
-    made = {}
-    for photo in photos:
-        try:
-            data = base64.b64encode(thumbnail(read(photo), photo, _SIDE)).decode("ascii")
-            made[photo] = _Small(address=f"data:image/jpeg;base64,{data}")
-        except PhotoError as error:
-            made[photo] = _Small(reason=error.reason)
-    return made
-
-
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, lstrip_blocks=True, trim_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {
-        "counted": _counted,
-        "raised": _raised,
-        "shown": shown,
-        "told": _told,
-    }
-    source = resources.files("pawprint.doctor") / "page.html.j2"
-    return environment.from_string(source.read_text("utf-8"))
-
-
-def _counted(count: int, noun: str) -> str:
-    """Say how many there are of something.
-
-    >>> _counted(0, "error"), _counted(1, "class"), _counted(1200, "class")
-    ('no errors', '1 class', '1,200 classes')
-    """
-    if count == 1:
-        return f"1 {noun}"
-    several = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{count:,} {several}" if count else f"no {several}"
-
-
-def _raised(text: str) -> str:
-    """Begin with a capital."""
-    return text[:1].upper() + text[1:]
-
-
-def _told(text: str) -> str:
-    """Give a sentence as it can stand on a page: whole, but for a very long name in it."""
-    return " ".join(map(shown, text.split(" ")))

@@ -1,0 +1,1 @@
+"""What all HTML pages share: template, look, words and small pictures."""
