@@ -14,7 +14,8 @@ PawprintError
 ├── WeightsError         pretrained weights that are not to be had
 ├── BundleError          a bundle that is missing, damaged, changed or from a later version
 ├── OutputError          a place that cannot be written, or that would be overwritten
-└── MissingExtra         a part of pawprint that is not installed
+├── MissingExtra         a part of pawprint that is not installed
+└── RunError             a run's folder that is none, not whole or malformed
 ```
 
 A message says what happened, what was expected and what to do, and names the file. The command
@@ -127,3 +128,7 @@ class MissingExtra(PawprintError):
             f"{need} needs {package}, which is not installed; in pawprint's own folder run "
             f"pip install '.[{extra}]'"
         )
+
+
+class RunError(PawprintError):
+    """The folder is no run, or not one that can be read."""
