@@ -20,6 +20,8 @@ from pawprint.cli import (
     evaluate,
     predict,
     recipes,
+    report,
+    review,
     samples,
     train,
 )
@@ -37,8 +39,10 @@ app = typer.Typer(
 )
 app.command("check")(check.check)
 app.command("train")(train.train)
+app.command("review")(review.review)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("backbones")(backbones.backbones)
 app.command("samples")(samples.samples)

@@ -13,8 +13,8 @@ import difflib
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -103,6 +103,18 @@ class Source:
         stay = [photo for photo in self.photos if photo.path not in paths]
         self.skipped += tuple(Skipped(path, reason, kind="excluded") for path in sorted(paths))
         self.photos, self.classes = tuple(stay), tuple(sorted({photo.label for photo in stay}))
+
+    def relabel(self, labels: Mapping[str, str]) -> None:
+        """Give some photos another label.
+
+        Args:
+            labels: by path, of some of `photos`.
+        """
+        self.photos = tuple(
+            replace(photo, label=labels[photo.path]) if photo.path in labels else photo
+            for photo in self.photos
+        )
+        self.classes = tuple(sorted({photo.label for photo in self.photos}))
 
     def stamp(self, photo: SourcePhoto) -> Stamp | None:
         """What tells whether a photo was changed, without reading it; None where nothing does."""

@@ -1,0 +1,111 @@
+"""What a run doubts is read as it was written, and anything else is refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pawprint.errors import RunError
+from pawprint.review import suspects
+from pawprint.review.suspects import Suspect
+
+WriteRun = Callable[..., Path]
+ROW = {
+    "path": "photos/cat/1.jpg",
+    "sha256": "ab" * 32,
+    "split": "train",
+    "given": "cat",
+    "suggested": "dog",
+    "given_probability": 0,
+    "suggested_probability": 0.98,
+}
+
+
+def test_suspects_are_read_in_their_order(write_run: WriteRun, photos: Path) -> None:
+    found = suspects.read(write_run(ROW, {**ROW, "path": "photos/кот/猫.jpg"}))
+    assert found.ranked == (
+        Suspect("photos/cat/1.jpg", "ab" * 32, "train", "cat", "dog", 0.0, 0.98),
+        Suspect("photos/кот/猫.jpg", "ab" * 32, "train", "cat", "dog", 0.0, 0.98),
+    )
+    assert (found.source, found.location, found.classes) == ("photos", str(photos), ("cat", "dog"))
+    assert (found.judged_by, found.photos) == ("a model, in 5 folds", 1234)
+
+
+def test_a_run_may_doubt_nothing(write_run: WriteRun) -> None:
+    assert suspects.read(write_run()).ranked == ()
+
+
+def test_a_name_that_is_not_utf_8_is_read(write_run: WriteRun) -> None:
+    run = write_run({**ROW, "path": "cat/odd.jpg"})
+    path = run / "suspects.json"
+    path.write_bytes(path.read_bytes().replace(b"odd", b"\xff"))
+    assert suspects.read(run).ranked[0].path == os.fsdecode(b"cat/\xff.jpg")
+
+
+def test_what_is_no_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"none is not a folder; expected a run, such as runs/NA"):
+        suspects.read(tmp_path / "none")
+    with pytest.raises(RunError, match=r"has no run\.json; expected a run, such as runs/NAME"):
+        suspects.read(tmp_path)
+
+
+def test_a_run_of_before_there_were_suspects_is_told_what_to_do(write_run: WriteRun) -> None:
+    run = write_run()
+    (run / "suspects.json").unlink()
+    with pytest.raises(RunError, match=r"run has no suspects\.json; .* writes it: train again"):
+        suspects.read(run)
+
+
+def test_a_run_that_does_not_say_where_its_photos_are_is_read(write_run: WriteRun) -> None:
+    run = write_run(ROW)
+    (run / "run.json").write_text('{"source": "photos", "classes": ["cat", "dog"]}')
+    assert suspects.read(run).location == ""
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\0" * 9, b'"' + b"[" * 9, b"[" * 10**5], ids=repr
+)
+def test_a_damaged_file_is_told(write_run: WriteRun, content: bytes) -> None:
+    run = write_run()
+    (run / "suspects.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"suspects\.json is damaged: it is no JSON object"):
+        suspects.read(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"given_probability": float("nan")}, "nan is no probability"),
+        ({"suggested_probability": 1.01}, r"1\.01 is no probability"),
+        ({"suggested_probability": "0.9"}, r"0\.9 is no probability"),
+        ({"suggested": "owl"}, "a suspect is of no class of the run"),
+        ({"path": None}, "None is no text"),
+        ({"split": 3}, "3 is no text"),
+    ],
+)
+def test_a_suspect_that_cannot_be_is_told(
+    write_run: WriteRun, change: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(RunError, match=rf"not as this pawprint writes them \({told}\)"):
+        suspects.read(write_run({**ROW, **change}))
+
+
+@pytest.mark.parametrize("name", ["path", "sha256", "given", "suggested_probability"])
+def test_a_suspect_that_lacks_something_is_told(write_run: WriteRun, name: str) -> None:
+    row = {key: value for key, value in ROW.items() if key != name}
+    with pytest.raises(RunError, match=rf"\('{name}' is missing\)"):
+        suspects.read(write_run(row))
+
+
+@pytest.mark.parametrize("rows", [None, 3, [3], ["path"], {"a": 1}])
+def test_suspects_that_are_no_list_of_objects_are_told(write_run: WriteRun, rows: Any) -> None:
+    run = write_run()
+    values = json.loads((run / "suspects.json").read_text())
+    (run / "suspects.json").write_text(json.dumps({**values, "suspects": rows}))
+    with pytest.raises(RunError, match="not as this pawprint writes them"):
+        suspects.read(run)
