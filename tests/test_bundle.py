@@ -36,7 +36,7 @@ def test_an_untouched_bundle_opens(own_bundle: Path) -> None:
     assert pawprint.load(own_bundle).classes == ("cat", "dog")
     card, onnx = bundle.read(own_bundle)
     assert len(onnx) == card.files["model.onnx"].bytes
-    assert set(card.files) == {"model.onnx", "model.keras"}
+    assert set(card.files) == {"model.onnx", "model.keras", "MODEL_CARD.md"}
 
 
 def test_sealing_again_without_a_change_opens(own_bundle: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import count, islice
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
@@ -17,9 +19,9 @@ from PIL import Image
 
 import pawprint
 from pawprint import bundle
-from pawprint.classifier import Classifier
+from pawprint.classifier import Classifier, at_temperature
 from pawprint.data.samples import Planted
-from pawprint.errors import EmptyPhoto, NotAPhoto, PhotoError
+from pawprint.errors import BundleError, EmptyPhoto, NotAPhoto, PhotoError
 from pawprint.model.framework import load_keras
 from pawprint.training.run import Run
 
@@ -46,10 +48,15 @@ def test_an_answer_is_a_label_with_its_probability(made: Run, good: list[Path]) 
     for answer in classifier.predict([str(path) for path in good]):
         assert tuple(answer.probabilities) == classifier.classes
         assert sum(answer.probabilities.values()) == pytest.approx(1)
-        assert answer.label in classifier.classes
-        assert answer.probability == answer.probabilities[answer.label]
-        assert answer.probability == max(answer.probabilities.values())
         assert answer.error is None
+        assert answer.novelty is not None
+        assert answer.unknown is (answer.novelty > 1)
+        if answer.unknown:
+            assert (answer.label, answer.probability) == ("unknown", None)
+        else:
+            assert answer.label in classifier.classes
+            assert answer.probability == answer.probabilities[answer.label]
+            assert answer.probability == max(answer.probabilities.values())
 
 
 def test_path_bytes_picture_and_array_give_the_very_same_answer(
@@ -148,15 +155,16 @@ def test_the_threshold_decides_between_two_classes(
     moved = with_card(own_bundle, threshold=threshold).predict([str(path) for path in good])
     for before, after in zip(plain, moved, strict=True):
         assert after.probabilities == before.probabilities
-        assert after.label == ("dog" if before.probabilities["dog"] >= threshold else "cat")
-        assert after.probability == after.probabilities[after.label]
+        if not before.unknown:
+            assert after.label == ("dog" if before.probabilities["dog"] >= threshold else "cat")
+            assert after.probability == after.probabilities[after.label]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0, 10.0])
 def test_the_temperature_divides_the_logits(
-    own_bundle: Path, classifier: Classifier, good: list[Path], temperature: float
+    own_bundle: Path, good: list[Path], temperature: float
 ) -> None:
-    plain = classifier.predict([str(path) for path in good])
+    plain = with_card(own_bundle, temperature=1.0).predict([str(path) for path in good])
     tempered = with_card(own_bundle, temperature=temperature).predict([str(p) for p in good])
     for before, after in zip(plain, tempered, strict=True):
         logits = np.log(list(before.probabilities.values())) / temperature
@@ -184,7 +192,8 @@ def test_onnxruntime_gives_the_same_probabilities_in_one_batch(made: Run, good: 
     own = made.classifier()
     expected = np.stack([own.probabilities(square) for square in pixels])
     # Two engines add up in two orders: up to 1.2e-5 on one processor, less on another.
-    assert np.abs(found["probabilities"] - expected).max() <= 5e-5
+    calibrated = at_temperature(found["probabilities"], own.card.temperature)
+    assert np.abs(calibrated - expected).max() <= 5e-5
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -195,7 +204,7 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_embedding_and_heatmap_mean_what_they_say(made: Run, good: list[Path]) -> None:
     pixels = squares(made, good)
     found = run_in_onnxruntime(made, pixels)
-    assert set(found) == {"probabilities", "embedding", "heatmap"}
+    assert set(found) == {"probabilities", "embedding", "novelty", "heatmap"}
     classes, (n, channels) = len(made.record["classes"]), found["embedding"].shape
     assert n == len(pixels)
     assert found["heatmap"].shape == (n, classes, 2, 2)
@@ -213,6 +222,70 @@ def test_embedding_and_heatmap_mean_what_they_say(made: Run, good: list[Path]) -
     # Two classes have one logit, told from both sides.
     expected = softmax(logits / 2) if classes == 2 else softmax(logits)
     assert np.abs(found["probabilities"] - expected).max() <= 1e-4
+
+
+def own_bias(made: Run) -> NDArray[np.float32]:
+    network = onnx.load(made.model / "model.onnx")
+    (bias,) = (held for held in network.graph.initializer if held.name == "head/bias")
+    return np.asarray(onnx.numpy_helper.to_array(bias))
+
+
+def test_the_heatmap_s_mean_and_the_bias_are_the_answer_s_logit(
+    made: Run, good: list[Path]
+) -> None:
+    own, bias = made.classifier(), own_bias(made)
+    for square in squares(made, good):
+        maps = [own.heatmap(square, label) for label in own.classes]
+        logits = np.array([[found.mean() for found in maps if found is not None]]) + bias
+        # Two classes have one logit, told from both sides.
+        logits /= own.card.temperature * (2 if len(own.classes) == 2 else 1)
+        expected = softmax(logits)[0]
+        found = own.probabilities(square)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_heatmaps_are_those_of_the_network_and_stay(made: Run, good: list[Path]) -> None:
+    own, pixels = made.classifier(), squares(made, good)
+    found = [[own.heatmap(square, label) for label in own.classes] for square in pixels]
+    expected = run_in_onnxruntime(made, pixels)["heatmap"]
+    assert {heat.dtype for heats in found for heat in heats if heat is not None} == {expected.dtype}
+    np.testing.assert_allclose(np.array(found), expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_a_mirrored_answer_s_heatmap_is_the_mean_of_both_sides(
+    own_bundle: Path, classifier: Classifier, run: Run, good: list[Path]
+) -> None:
+    both = with_card(own_bundle, mirror=True)
+    (square,) = squares(run, good[:1])
+    flipped = np.ascontiguousarray(square[:, ::-1])
+    for label in classifier.classes:
+        one, other = classifier.heatmap(square, label), classifier.heatmap(flipped, label)
+        assert one is not None
+        assert other is not None
+        found = both.heatmap(square, label)
+        np.testing.assert_allclose(found, (one + other[:, ::-1]) / 2, rtol=1e-4, atol=1e-5)
+        again = both.heatmap(flipped, label)
+        assert again is not None
+        np.testing.assert_allclose(found, again[:, ::-1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_bundle_that_was_replaced_meanwhile_has_no_heatmap(
+    own_bundle: Path, run_of_three: Run, good: list[Path]
+) -> None:
+    opened = pawprint.load(own_bundle)
+    square = np.zeros((64, 64, 3), np.uint8)
+    shutil.rmtree(own_bundle)
+    with pytest.raises(BundleError, match="is not a folder"):
+        opened.heatmap(square, "cat")
+    shutil.copytree(run_of_three.model, own_bundle)
+    with pytest.raises(BundleError, match="was replaced after it was opened; load it again"):
+        opened.heatmap(square, "cat")
+    assert opened.predict(good[0]).label in ("cat", "dog")
+
+
+def test_a_class_that_is_none_has_no_heatmap(classifier: Classifier) -> None:
+    with pytest.raises(ValueError, match="not in"):
+        classifier.heatmap(np.zeros((64, 64, 3), np.uint8), "bird")
 
 
 def test_the_network_names_its_classes(made: Run) -> None:
@@ -249,4 +322,5 @@ def test_stock_keras_opens_the_model_and_agrees(
             by_keras = np.hstack([1 - by_keras, by_keras])
         own = made.classifier()
         expected = np.stack([own.probabilities(square) for square in squares(made, good)])
-        assert np.abs(by_keras - expected).max() <= 1e-4
+        calibrated = at_temperature(by_keras, own.card.temperature)
+        assert np.abs(calibrated - expected).max() <= 1e-4

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,24 @@ class FileFacts(BaseModel):
     bytes: int
 
 
+class Unknown(BaseModel):
+    """From where on a photo is said to be of no class.
+
+    Args:
+        threshold: the novelty, an output of the network, above which no answer is given,
+        refuses: the part of photos like those that judged the model that this refuses,
+        photos: set on so many of them,
+        refused: of which so many are above it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float = 1.0
+    refuses: float = Field(gt=0, lt=1)
+    photos: int
+    refused: int
+
+
 class Card(BaseModel):
     """What `pawprint.json` says: all that is needed to answer as the model was trained.
 
@@ -48,7 +66,7 @@ class Card(BaseModel):
         threshold: with two classes, the probability of the second from which it is the answer.
         mirror: whether an answer is the mean over a photo and its mirror image.
         temperature: what the logits are divided by.
-        unknown: how photos of neither class look; none yet.
+        unknown: when a photo is of no class; None where every photo is answered.
         metrics: the figures on the held-out photos.
         training: what it was made from: recipe, backbone, the dataset's fingerprint and counts.
         versions: of the software that made it.
@@ -66,7 +84,7 @@ class Card(BaseModel):
     threshold: float = Field(default=0.5, gt=0, lt=1)
     mirror: bool = False
     temperature: float = Field(default=1.0, gt=0)
-    unknown: None = None
+    unknown: Unknown | None = None
     metrics: dict[str, Any]
     training: dict[str, Any]
     versions: dict[str, str]
@@ -75,7 +93,9 @@ class Card(BaseModel):
     seal: str = "0" * 64
 
 
-def write(folder: Path, card: Card, onnx: bytes, keras_model: Any) -> Path:
+def write(
+    folder: Path, card: Card, onnx: bytes, keras_model: Any, texts: Mapping[str, str] | None = None
+) -> Path:
     """Write a bundle.
 
     Args:
@@ -83,6 +103,7 @@ def write(folder: Path, card: Card, onnx: bytes, keras_model: Any) -> Path:
         card: what to say of it; files and seal are filled in here.
         onnx: the ONNX network.
         keras_model: the Keras model.
+        texts: further files, for people, by name.
 
     Returns:
         The folder.
@@ -93,9 +114,11 @@ def write(folder: Path, card: Card, onnx: bytes, keras_model: Any) -> Path:
     with whole_folder(folder) as partial:
         (partial / ONNX).write_bytes(onnx)
         keras_model.save(partial / KERAS)
-        files = {name: _facts(partial / name) for name in (ONNX, KERAS)}
-        text = card.model_copy(update={"files": files}).model_dump_json(indent=2).encode()
-        (partial / CARD).write_bytes(_sealed(text))
+        for name, text in (texts or {}).items():
+            (partial / name).write_text(text, "utf-8")
+        files = {name: _facts(partial / name) for name in (ONNX, KERAS, *(texts or {}))}
+        listed = card.model_copy(update={"files": files}).model_dump_json(indent=2)
+        (partial / CARD).write_bytes(_sealed(listed.encode()))
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pawprint.data import dataset as datasets
 from pawprint.data.augment import Flip, Rotation
@@ -20,6 +22,7 @@ from pawprint.data.dataset import Dataset
 from pawprint.data.reading import read_all
 from pawprint.data.sources import open_source
 from pawprint.data.split import TRAIN, VALIDATION
+from pawprint.model import backbones
 from pawprint.model.head_layers import AveragePool, BatchNorm, Dense, Dropout
 from pawprint.model.prefix import NoPrefix
 from pawprint.progress import SILENT, Advance, Silent
@@ -185,3 +188,82 @@ def killed(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
     resumed = train(few, recipe=recipe, out=out, resume=True, tensorboard=True, progress=heard)
     whole = train(few, recipe=recipe, out=place / "whole", tensorboard=True)
     return Killed(resumed, whole, about, heard)
+
+
+COLOURS = {"blue": (0, 0, 255), "yellow": (255, 255, 0)}
+
+
+@pytest.fixture(scope="session")
+def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 blue and 30 yellow photos, three of each in the other's folder, one of them twice."""
+    folder = tmp_path_factory.mktemp("coloured") / "my photos"
+    random = np.random.default_rng(0)
+    for label in COLOURS:
+        (folder / label).mkdir(parents=True)
+    for name, tint in COLOURS.items():
+        (other,) = COLOURS.keys() - {name}
+        for number in range(30):
+            blotches = random.integers(0, 256, (6, 6, 3))
+            pixels = (0.15 * blotches + 0.85 * np.array(tint)).astype(np.uint8)
+            place = folder / (other if number < 3 else name) / f"{name}_{number:02}.png"
+            Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC).save(place)
+    shutil.copy(folder / "yellow" / "blue_00.png", folder / "yellow" / "blue_00_again.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def own_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights for the tiny recipe's backbone as a file, as pretrained ones are."""
+    path = tmp_path_factory.mktemp("weights") / "own.weights.h5"
+    made = backbones.build(size=64, alpha=0.35, weights="random", seed=3)
+    made.network.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def reviewed(
+    coloured: Path, recipe: Path, own_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """A run on the coloured photos that refuses some, with a rule. Not to be changed."""
+    return train(
+        coloured,
+        recipe=recipe,
+        weights=own_weights,
+        validation=0.4,
+        changes={"refuse": 0.1, "decision": "recall:blue=0.95"},
+        out=tmp_path_factory.mktemp("reviewed") / "run",
+    )
+
+
+@pytest.fixture(scope="session")
+def coloured_in_folds(
+    coloured: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """The same photos judged in folds, by random weights. Not to be changed."""
+    return train(
+        coloured,
+        recipe=recipe,
+        changes={"data.folds": 3, "refuse": 0.1},
+        out=tmp_path_factory.mktemp("coloured") / "run",
+    )
+
+
+@pytest.fixture(scope="session")
+def contrary(
+    coloured: Path, recipe: Path, own_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """A run whose validation photos all lie in the other's folder. Not to be changed."""
+    place = tmp_path_factory.mktemp("contrary")
+    for number, path in enumerate(sorted(coloured.glob("*/*_[0-9][0-9].png"))):
+        own = path.name.split("_")[0]
+        (other,) = COLOURS.keys() - {own}
+        side, label = ("validation", other) if number % 3 == 0 else ("train", own)
+        (place / "photos" / side / label).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place / "photos" / side / label)
+    return train(
+        place / "photos",
+        recipe=recipe,
+        weights=own_weights,
+        changes={"refuse": 0, "decision": "precision:blue=1"},
+        out=place / "run",
+    )

@@ -106,8 +106,9 @@ def test_labels_at_random_are_not_foretold(material: Callable[..., Material], lo
     found = folds.fit([stage], made, all_train(look), fold_of(made))
     own = found.fitted.predict(TRAIN).argmax(axis=1) == labels
     assert own.mean() >= 0.7  # the model knows its photos by heart,
-    assert found.judged.figures.accuracy <= 0.55  # which its figures are free of
-    assert found.judged.figures.count == len(labels)
+    right = found.judged.probabilities.argmax(axis=1) == labels
+    assert right.mean() <= 0.55  # which its figures are free of
+    assert len(right) == len(labels)
 
 
 def test_the_model_is_trained_on_all_photos(material: Callable[..., Material], look: Any) -> None:
@@ -149,7 +150,8 @@ def test_a_stage_that_helps_or_may_not_be_undone_is_in_the_model(
     assert [row["stage"] for row in found.fitted.history] == [1] * 2 + [2] * 6 + [3] * 2
     last = found.fitted.outcomes[-1].comparison
     assert last is not None
-    assert last.right_after == round(found.judged.figures.accuracy * last.count)
+    judged = found.judged
+    assert last.right_after == (judged.probabilities.argmax(axis=1) == judged.truth).sum()
 
 
 def test_a_stage_that_diverges_in_a_fold_is_undone(

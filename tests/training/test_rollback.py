@@ -59,7 +59,8 @@ def test_where_fine_tuning_hurts_the_run_is_that_of_the_head(tinted: Path, tmp_p
     assert (found.stage, found.undone) == (2, True)
     assert found.comparison is not None
     assert found.comparison.right_before == round(head.figures.accuracy * head.figures.count)
-    assert found.comparison.log_loss_before == pytest.approx(head.figures.log_loss)
+    plain = json.loads((head.path / "metrics.json").read_text("utf-8"))["validation"]["calibration"]
+    assert found.comparison.log_loss_before == pytest.approx(plain["before"]["log_loss"])
     assert not found.comparison.better
     assert made.record["undone"] == [2]
     metrics = json.loads((made.path / "metrics.json").read_text("utf-8"))

@@ -10,16 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
+    from pawprint.report.compare_runs import ComparedRun
     from pawprint.training.compare import Compared
 
 
 def compare(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Photos, in any of the forms that train takes.")
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SOURCE",
+            help="A run; or with --backbone photos, in any of the forms that train takes.",
+        ),
     ],
     more: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads this at run time
-        typer.Argument(metavar="[NAME]...", help="Further backbones: --backbone A B C."),
+        typer.Argument(
+            metavar="[RUN|NAME]...", help="Further runs, or further backbones: --backbone A B C."
+        ),
     ] = None,
     backbone: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -49,28 +56,35 @@ def compare(
         bool, typer.Option("--offline", help="Download nothing: neither weights nor photos.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a backbone.")
+        bool, typer.Option("--json", help="Print one JSON object a run or a backbone.")
     ] = False,
 ) -> None:
-    """Train a head on each of several backbones, and table accuracy against time.
+    """Compare runs photo by photo, or backbones on the same photos.
 
-    Each is the recipe quick (pretrained features, a logistic head) on the same split, such as
+    Runs, as in pawprint compare RUN RUN..., are held against the first one on the photos that
+    judged both, with McNemar's exact test.
+
+    With --backbone a head is trained on each of several backbones, and accuracy is tabled against
+    time. Each is the recipe quick (pretrained features, a logistic head) on the same split, such as
     pawprint compare photos/ --backbone MobileNetV2 ResNet50V2. A backbone whose weights are not to
     be had is told in its row; the exit code is then 4.
     """
+    if backbone is None:
+        _compare_runs([first, *(more or [])], as_json)
+        return
     from pawprint.errors import RecipeError, WeightsError
     from pawprint.progress import Terminal
     from pawprint.training.compare import compare as run_comparison
     from pawprint.training.recipe_files import parse_change
 
-    given = [name for word in [*(backbone or []), *(more or [])] for name in word.split(",")]
+    given = [name for word in [*backbone, *(more or [])] for name in word.split(",")]
     names = [name.strip() for name in given if name.strip()]
     if not names:
         raise RecipeError(
             "no backbone to compare; name some, such as --backbone MobileNetV2 ResNet50V2"
         )
     rows = run_comparison(
-        source,
+        first,
         names,
         changes=dict(map(parse_change, changes or [])),
         weights=weights,
@@ -86,6 +100,41 @@ def compare(
         typer.echo(json.dumps(asdict(row)) if as_json else _row(max(map(len, names)), row))
     if missing:
         raise typer.Exit(WeightsError.exit_code)
+
+
+def _compare_runs(folders: list[str], as_json: bool) -> None:
+    from pawprint.report.compare_runs import compare_runs
+
+    rows = compare_runs(folders)
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(asdict(row)))
+        return
+    width = max(len("run"), *(len(row.run) for row in rows))
+    recipes = max(len("recipe"), *(len(row.recipe) for row in rows))
+    typer.echo(
+        f"{'run':<{width}}  {'recipe':<{recipes}}  {'right':>7}  {'95% interval':>17}  "
+        f"{'photos':>7}  {'time':>8}  against the first, on the same photos"
+    )
+    for number, row in enumerate(rows):
+        typer.echo(
+            f"{row.run:<{width}}  {row.recipe:<{recipes}}  {row.accuracy:>7.2%}  "
+            f"{f'{row.low:.2%} to {row.high:.2%}':>17}  {row.photos:>7,}  "
+            f"{f'{row.seconds:.1f} s':>8}  {_against(row) if number else ''}".rstrip()
+        )
+
+
+def _against(row: ComparedRun) -> str:
+    """How a run differs from the first one, in words."""
+    found = row.against_first
+    if found is None:
+        return "no photo judged both"
+    points = 100 * (found.right_after - found.right_before) / found.count
+    low, high = (100 * end for end in found.interval)
+    return (
+        f"{points:+.2f} points ({low:+.2f} to {high:+.2f}) on {found.count:,}; better on "
+        f"{found.only_after:,}, worse on {found.only_before:,}; p = {found.p_value:.2g}"
+    )
 
 
 _COLUMNS = ("right", "95% interval", "features", "head", "forward", "ONNX file")

@@ -77,6 +77,23 @@ def train(
             help="Leave out the photos of a list, as check --quarantine writes it.",
         ),
     ] = None,
+    corrections: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Correct labels and leave photos out first, as review wrote it; one that lies in "
+            "a run is compared with that run.",
+        ),
+    ] = None,
+    decision: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="RULE",
+            help="With two classes, how a probability becomes an answer: default, accuracy, "
+            "f1:CLASS, precision:CLASS=0.99, recall:CLASS=0.95, or cost:A>B=5,B>A=1.  "
+            "[default: the recipe's]",
+        ),
+    ] = None,
     seed: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="Of the split and all else drawn at random.  [default: the recipe's, 0]"),
@@ -111,10 +128,11 @@ def train(
     from pawprint.training.run import train as run_training
     from pawprint.training.time_limit import seconds
 
+    changed = dict(map(parse_change, changes or []))
     run = run_training(
         source,
         recipe=recipe,
-        changes=dict(map(parse_change, changes or [])),
+        changes=changed if decision is None else {**changed, "decision": decision},
         out=out,
         backbone=backbone,
         weights=weights,
@@ -122,6 +140,7 @@ def train(
         validation=validation,
         group_by=group_by,
         exclude=exclude,
+        corrections=corrections,
         strict=strict,
         offline=offline,
         cache=cache,
@@ -158,6 +177,7 @@ def _summary(run: Run) -> str:
     lines.append(_figures("validation", run.figures, folds))
     if run.test_figures is not None:
         lines.append(_figures("test", run.test_figures))
+    lines += _trust(run)
     lines += [f"note         {note}" for note in run.record["notes"]]
     if limited := run.record["time_limit"]:
         told = "; ".join(limited["left_out"]) or "nothing was left out"
@@ -169,8 +189,10 @@ def _summary(run: Run) -> str:
         f"time         {run.record['seconds']['total']:.1f} s"
         + (" since it was resumed" if run.record["resumed_after_epochs"] else ""),
         f"run          {run.path}",
+        f"report       {run.path / 'report.html'}",
         "",
         "next",
+        *([f"  pawprint review {_quoted(run.path)}"] if run.record["suspects"] else []),
         f"  pawprint predict {_quoted(run.path)} PHOTO...",
         f"  pawprint evaluate {_quoted(run.path)} OTHER_PHOTOS",
     ]
@@ -185,6 +207,24 @@ def _figures(name: str, found: Figures, folds: int = 0) -> str:
         f"{name:<12} {found.accuracy:.2%} right on {found.count:,} photos{unseen} "
         f"({told}{found.confidence:.0%} interval {low:.2%} to {high:.2%})"
     )
+
+
+def _trust(run: Run) -> list[str]:
+    """What corrections did, which labels look wrong, and when a photo is unknown."""
+    from pawprint.evaluation.paired import Comparison, in_words
+
+    lines = []
+    if before := run.record["before"]:
+        told = in_words(Comparison.from_dict(before["comparison"]))
+        lines.append(f"corrected    {before['run']} on the same photos: {told}")
+    if suspects := run.record["suspects"]:
+        lines.append(f"labels       {suspects:,} may be wrong (see pawprint review)")
+    if unknown := run.record["unknown"]:
+        lines.append(
+            f"unknown      is said of photos unlike these; of {unknown['photos']:,} like these it "
+            f"was said of {unknown['refused']:,}"
+        )
+    return lines
 
 
 def _findings(run: Run) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +22,9 @@ Floats = NDArray[np.float32]
 
 # Relative to the features' mean square, so that a strength means the same for every backbone.
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
-_DEFAULT = 1e-2
+DEFAULT = 1e-2
 _ONE_SPLIT_FROM = 1000  # with fewer photos the choice is made by cross-validation
+_AT_ONCE = 2  # folds, each with a copy of its photos' features
 _UNEVEN = 1.5  # largest class over smallest, from where on classes are weighted
 
 
@@ -99,23 +102,12 @@ def fit(features: Floats, labels: NDArray[np.int64], *, seed: int = 0) -> Head:
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        raise MissingExtra("training", "scikit-learn", "train") from None
     if features.ndim == 2:
         features = features[:, np.newaxis]
-    weight = "balanced" if uneven(labels) else None
-    square = float(np.einsum("ijk,ijk->", features, features, dtype=np.float64))
-    unit = square / features.size or 1.0
-    # L-BFGS is many small products: on two cores one thread was 2.5 (16,000 photos) to 13 (500)
-    # times faster than two that wait for each other.
-    with threadpool_limits(1), warnings.catch_warnings():
-        # The weakest strengths may stop at the iteration limit; the log loss judges them as found.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    weight, unit = "balanced" if uneven(labels) else None, _unit(features)
+    with _solving():
         choice = _choose(features, labels, weight, unit, seed)
-        strength = next((row["strength"] for row in choice if row["chosen"]), _DEFAULT)
+        strength = next((row["strength"] for row in choice if row["chosen"]), DEFAULT)
         regression = _regression(strength / unit, weight)
         regression.fit(*_rows(features, labels))
     return Head(
@@ -123,6 +115,74 @@ def fit(features: Floats, labels: NDArray[np.int64], *, seed: int = 0) -> Head:
         np.asarray(regression.intercept_, dtype=np.float32),
         tuple(choice),
     )
+
+
+def out_of_fold(
+    features: Floats,
+    labels: NDArray[np.int64],
+    fold_of: NDArray[np.int64],
+    *,
+    strength: float = DEFAULT,
+    start: Head | None = None,
+) -> NDArray[np.float64]:
+    """Probabilities of each photo by logistic regression on the photos of the other folds.
+
+    Args:
+        features: float32, shape (n, features).
+        labels: int, shape (n,), values 0 to classes - 1, every class present.
+        fold_of: int, shape (n,), from 0.
+        strength: as `fit` chose it.
+        start: where to start from, for speed: such as what `fit` gave for all photos. What is
+            found hardly depends on it.
+
+    Returns:
+        float64, shape (n, classes).
+
+    Raises:
+        MissingExtra: scikit-learn is not installed.
+    """
+    classes = int(labels.max()) + 1
+    weight, unit = "balanced" if uneven(labels) else None, _unit(features)
+    given = np.zeros((len(labels), classes))
+
+    def judge(fold: int) -> None:
+        held = fold_of == fold
+        x, y = features[~held], labels[~held]
+        there = np.unique(y)
+        if len(there) < 2:
+            given[np.ix_(held, there)] = 1.0
+            return
+        regression = _regression(strength / unit, weight)
+        if start is not None and len(there) == classes:
+            regression.classes_, regression.coef_ = there, start.kernel.T.copy()
+            regression.intercept_ = start.bias.copy()
+        regression.fit(x, y)
+        given[np.ix_(held, there)] = regression.predict_proba(features[held])
+
+    with _solving(), ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(judge, np.unique(fold_of).tolist()))
+    return given
+
+
+def _unit(features: Floats) -> float:
+    """The features' mean square."""
+    flat = features.reshape(-1)
+    return float(np.einsum("i,i->", flat, flat, dtype=np.float64)) / features.size or 1.0
+
+
+@contextmanager
+def _solving() -> Iterator[None]:
+    """One thread, and no warnings of the weakest strengths, which the log loss judges as found."""
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        raise MissingExtra("training", "scikit-learn", "train") from None
+    # L-BFGS is many small products: on two cores one thread was 2.5 (16,000 photos) to 13 (500)
+    # times faster than two that wait for each other.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # at the iteration limit
+        yield
 
 
 def _rows(features: Floats, labels: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:

@@ -14,13 +14,13 @@ from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
 from pawprint.model.head import Head
 from pawprint.model.head_layers import HeadLayer, build_head
+from pawprint.model.novelty import Novelty
 from pawprint.model.onnx_graph import Graph
 from pawprint.model.still import still
 from pawprint.model.suffix import suffix_model
 
-OUTPUTS = ("probabilities", "embedding", "heatmap")
-
-_PREDICT = 64  # photos a batch when only predicting
+TAKEN = 512  # photos whose features are in memory at once when only predicting
+_PREDICT = 64  # photos a batch then
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Network:
     def pools(self) -> bool:
         """Whether the head begins with average pooling."""
         return type(self.head[0]).__name__ == "GlobalAveragePooling2D"
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the answering layer sees averaged channels as they are."""
+        return self.pools and all(type(la).__name__ == "Dropout" for la in self.head[1:-1])
 
     @property
     def top(self) -> Any:
@@ -88,7 +93,13 @@ def whole_model(network: Network) -> Any:
     return load_keras().Model(photo, _answer(network.head, tensor), name="pawprint")
 
 
-def upper_model(network: Network, cut: str | None, *, batch_norm_moves: bool = False) -> Any:
+def upper_model(
+    network: Network,
+    cut: str | None,
+    *,
+    batch_norm_moves: bool = False,
+    to_embedding: bool = False,
+) -> Any:
     """A Keras model from the features after a cut to probabilities; to be trained, not saved.
 
     Args:
@@ -96,12 +107,13 @@ def upper_model(network: Network, cut: str | None, *, batch_norm_moves: bool = F
         cut: the layer below; after the backbone's last one, features are pooled where the head
             pools. None for all of it, from raw pixels.
         batch_norm_moves: let the backbone's batch normalisation follow the photos in training.
+        to_embedding: end with what the answering layer sees.
 
     Returns:
-        A model that gives what `whole_model` gives.
+        A model that gives what `whole_model` gives, or embeddings, (n, features).
     """
     keras = load_keras()
-    backbone = network.backbone
+    backbone, head = network.backbone, network.head[:-1] if to_embedding else network.head
     if cut is None:
         features, tensor = _scaled(backbone)
     else:
@@ -109,13 +121,13 @@ def upper_model(network: Network, cut: str | None, *, batch_norm_moves: bool = F
         if cut == backbone.last:
             pooled = network.pools
             features = keras.Input(shape[-1:] if pooled else shape, name="features")
-            return keras.Model(features, _answer(network.head[pooled:], features))
+            return keras.Model(features, _answer(head[pooled:], features))
         features = tensor = keras.Input(shape, name="features")
     if not batch_norm_moves:
         suffix = still(backbone, cut)
     else:
         suffix = suffix_model(backbone, cut) if cut else backbone.network
-    return keras.Model(features, _answer(network.head, suffix(tensor)))
+    return keras.Model(features, _answer(head, suffix(tensor)))
 
 
 def _scaled(backbone: Backbone) -> tuple[Any, Any]:
@@ -141,6 +153,20 @@ def probabilities(model: Any, inputs: NDArray[Any]) -> NDArray[np.float64]:
     Returns:
         float64, shape (n, classes).
     """
+    given = outputs(model, inputs).astype(np.float64)
+    return np.hstack([1 - given, given]) if given.shape[1] == 1 else given
+
+
+def outputs(model: Any, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """What a model that was made here gives, a batch at a time.
+
+    Args:
+        model: the Keras model.
+        inputs: raw pixels or features, n of them.
+
+    Returns:
+        float32, shape (n, units).
+    """
     parts = []
     for start in range(0, len(inputs), _PREDICT):
         part = inputs[start : start + _PREDICT].astype(np.float32)
@@ -148,24 +174,24 @@ def probabilities(model: Any, inputs: NDArray[Any]) -> NDArray[np.float64]:
         short = min(_PREDICT, len(inputs)) - len(part)
         padded = np.concatenate([part, np.zeros((short, *part.shape[1:]), np.float32)])
         # Not `model(padded)`, which takes 1.4 GB of memory for 16 photos with TensorFlow.
-        given = np.asarray(model.predict_on_batch(padded), dtype=np.float64)[: len(part)]
-        parts.append(np.hstack([1 - given, given]) if given.shape[1] == 1 else given)
+        parts.append(np.asarray(model.predict_on_batch(padded))[: len(part)])
     return np.vstack(parts)
 
 
-def to_onnx(network: Network, classes: Sequence[str]) -> bytes:
+def to_onnx(network: Network, classes: Sequence[str], novelty: Novelty | None = None) -> bytes:
     """The classifier as an ONNX network.
 
     Args:
         network: the classifier.
         classes: names, kept in the file's metadata.
+        novelty: what tells photos that are unlike those trained on.
 
     Returns:
         The network's bytes. In: `image`, uint8 RGB (n, size, size, 3). Out, all float32:
-        `probabilities` (n, classes); `embedding` (n, features), what the answering layer sees; and
-        where that layer sits on averaged channels, `heatmap` (n, classes, h, w), how much each
-        place of the photo speaks for each class (Zhou et al., "Learning deep features for
-        discriminative localization", 2016; exact for such a head).
+        `probabilities` (n, classes); `embedding` (n, features), what the answering layer sees;
+        with a novelty, `novelty` (n, 1); and where that layer sits on averaged channels, `heatmap`
+        (n, classes, h, w), how much each place of the photo speaks for each class (Zhou et al.,
+        "Learning deep features for discriminative localization", 2016; exact for such a head).
     """
     graph, backbone = Graph("pawprint"), network.backbone
     scaled = graph.photo(backbone.size, backbone.scale, backbone.offset)
@@ -185,7 +211,9 @@ def to_onnx(network: Network, classes: Sequence[str]) -> bytes:
     graph.add("Sigmoid" if binary else "Softmax", [logits], "probabilities")
     graph.output("probabilities", ["n", len(classes)])
     graph.output("embedding", ["n", kernel.shape[0]])
-    if network.pools and all(type(la).__name__ == "Dropout" for la in network.head[1:-1]):
+    if novelty:
+        novelty.add_to(graph, embedding)
+    if network.is_linear:
         _, height, width, _ = backbone.network.output.shape
         per_place = graph.constant("heatmap/kernel", kernel.T[:, :, np.newaxis, np.newaxis])
         graph.add("Conv", [features, per_place], "heatmap", kernel_shape=[1, 1])

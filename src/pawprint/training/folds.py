@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pawprint.data.dataset import Dataset
 from pawprint.data.reading import Read
 from pawprint.data.split import TEST, TRAIN, VALIDATION
-from pawprint.evaluation.metrics import figures
 from pawprint.progress import Advance, Progress
 from pawprint.training import stages as one_by_one
 from pawprint.training.checkpoint import Arrays, Progressed
@@ -95,8 +94,7 @@ def fit(
     undone = {found.stage for found in outcomes if found.undone}
     fitted = one_by_one.fit(stages, material, without=undone, report=report)
     assert pooled is not None, "no stage"
-    found = figures(labels, pooled, dataset.classes)
-    judged = Judged(dataset.rows(TRAIN), labels, pooled, found, fold_of)
+    judged = Judged(dataset.rows(TRAIN), labels, pooled, fold_of)
     return Folded(replace(fitted, outcomes=tuple(outcomes)), judged)
 
 

@@ -27,7 +27,6 @@ from pawprint.training.rollback import Standing
 from pawprint.training.time_limit import TimeLimit
 from pawprint.training.views import Part, Views
 
-_TAKEN = 512  # photos whose features are in memory at once when only predicting
 _TINY = 1e-7  # as Keras clips probabilities before it takes their logarithm
 _FALL = 1e-4  # what the loss must fall by to leave a plateau, as in Keras' ReduceLROnPlateau
 
@@ -144,8 +143,8 @@ class GradientFit:
             material.views.need(reads, self._exact, view)
             store = material.views.store(self._exact, view)
             parts = []
-            for start in range(0, len(hashes), _TAKEN):
-                taken = store.take(hashes[start : start + _TAKEN], self._exact.dtype)
+            for start in range(0, len(hashes), network.TAKEN):
+                taken = store.take(hashes[start : start + network.TAKEN], self._exact.dtype)
                 parts.append(network.probabilities(self._model, taken))
             given.append(np.vstack(parts))
         return np.asarray(np.mean(given, axis=0))

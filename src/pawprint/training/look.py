@@ -22,12 +22,12 @@ from pawprint.model.prefix import NoPrefix
 from pawprint.progress import Progress
 from pawprint.training import folds
 from pawprint.training.batches import Side
+from pawprint.training.clock import Clock
 from pawprint.training.needs import Wanted, first_parts
 from pawprint.training.pace import keep_within
 from pawprint.training.recipe import Recipe
 from pawprint.training.time_limit import TimeLimit
 from pawprint.training.views import Views
-from pawprint.training.writing import Clock
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Looked:
         findings: what is odd about them.
         sides: and by side.
         fold_of: int, shape (n,), the fold of each that trains, where none are held out.
+        keys: by path, what a photo shares with its copies and its group.
     """
 
     recipe: Recipe
@@ -49,6 +50,7 @@ class Looked:
     findings: tuple[Finding, ...]
     sides: dict[str, Side]
     fold_of: NDArray[np.int64] | None
+    keys: dict[str, str]
 
 
 def look(
@@ -100,8 +102,9 @@ def look(
             if strict:
                 _refuse(faults)
             views.exact_only = folds.wanted(recipe.data, reads)
-            keys, in_folds = copies.keys(reads), views.exact_only
-            sided, leaks, fold_of = _divide(source, recipe, reads, keys, in_folds=in_folds)
+            in_folds = views.exact_only
+            key_of = dict(zip([r.photo.path for r in reads], copies.keys(reads), strict=True))
+            sided, leaks, fold_of = _divide(source, recipe, reads, key_of, in_folds=in_folds)
             sizes, undecoded = _embed(sided, views, backbone, wanted)
             undecoded += _glance_at_the_others(source, reads, undecoded, views, progress)
             if not undecoded and copies.final:
@@ -115,7 +118,8 @@ def look(
         findings = examine(reads, seen, copies, [*faults, *skipped(source)])
     left = [*faults, *leaks, *skipped(source), *unseen]
     dataset = datasets.build(source.name, sided, sizes, left)
-    return Looked(recipe, tuple(left_out), dataset, findings, _sides(dataset, sided), fold_of)
+    sides = _sides(dataset, sided)
+    return Looked(recipe, tuple(left_out), dataset, findings, sides, fold_of, key_of)
 
 
 def _unseen(source: Source, count: int, limit: TimeLimit | None) -> list[Fault]:
@@ -156,14 +160,14 @@ def _sides(dataset: Dataset, sided: list[Read]) -> dict[str, Side]:
 
 
 def _divide(
-    source: Source, recipe: Recipe, reads: list[Read], keys: list[str], *, in_folds: bool
+    source: Source, recipe: Recipe, reads: list[Read], key_of: dict[str, str], *, in_folds: bool
 ) -> tuple[list[Read], list[Fault], NDArray[np.int64] | None]:
     """The photos on their sides, the copies taken out, and the folds where none are held out."""
     data = recipe.data
     sided, leaks = datasets.assign_sides(
         source.name,
         reads,
-        keys,
+        [key_of[read.photo.path] for read in reads],
         fraction=data.validation,
         test=data.test,
         seed=data.seed,
@@ -172,7 +176,6 @@ def _divide(
     )
     if not in_folds:
         return sided, leaks, None
-    key_of = {read.photo.path: key for read, key in zip(reads, keys, strict=True)}
     trains = [read.photo for read in sided if read.photo.split == TRAIN]
     labels, own = [photo.label for photo in trains], [key_of[photo.path] for photo in trains]
     return sided, leaks, np.array(assign_folds(labels, own, folds=data.folds, seed=data.seed))

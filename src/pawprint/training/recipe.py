@@ -258,12 +258,17 @@ class Recipe(_Part):
         augment: what may happen to a photo in an augmented view, all of it together.
         stage: what is trained, one after the other.
         mirror: answer with the mean over a photo and its mirror image, at twice the time.
+        refuse: the part of photos like those trained on that may be called unknown, so that most
+            others are; 0 answers every photo.
+        decision: with two classes, how a probability becomes an answer, as of `decision.parse`.
         keras_h5: also save the whole Keras model in the run's folder, under this name.
     """
 
     name: str = Field(min_length=1)
     description: str = ""
     mirror: bool = False
+    refuse: float = Field(default=0.01, ge=0, le=0.5)
+    decision: str = Field(default="default", min_length=1)
     keras_h5: str = Field(default="", pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*\.h5)?$")
     data: DataPart = DataPart()
     backbone: BackbonePart = BackbonePart()

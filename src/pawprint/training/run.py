@@ -14,26 +14,30 @@ from pawprint.classifier import Classifier
 from pawprint.data import exclusions
 from pawprint.data.cache import cache_folder
 from pawprint.data.reading import Fault
-from pawprint.data.sources import open_source
+from pawprint.data.sources import Source, open_source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.doctor.findings import Finding
 from pawprint.errors import RecipeError
+from pawprint.evaluation import decision
 from pawprint.evaluation.metrics import Figures
 from pawprint.model import applications, backbones, network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
 from pawprint.progress import SILENT, Progress
-from pawprint.training import checkpoint, folds, recipe_files, stages
+from pawprint.training import checkpoint, folds, recipe_files, stages, strangers, suspects
+from pawprint.training.answers import settle
 from pawprint.training.checkpoint import Checkpoints, Kept
+from pawprint.training.clock import Clock
 from pawprint.training.gradient import Material, Reporter
 from pawprint.training.look import Looked, look
+from pawprint.training.origin import Corrected, Origin, command
 from pawprint.training.recipe import Recipe
 from pawprint.training.rollback import Outcome
 from pawprint.training.stages import Fitted, Judged
 from pawprint.training.tensorboard import Board, load_writer
 from pawprint.training.time_limit import TimeLimit
 from pawprint.training.views import Views
-from pawprint.training.writing import Clock, Finished, write_run
+from pawprint.training.writing import Finished, write_run
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def train(
     validation: float | None = None,
     group_by: str | None = None,
     exclude: str | os.PathLike[str] | None = None,
+    corrections: str | os.PathLike[str] | None = None,
     strict: bool = False,
     offline: bool = False,
     cache: bool = True,
@@ -121,6 +126,8 @@ def train(
         group_by: keep photos that belong together on one side: `folder` for those in one folder
             below their class's, or a table's column; by default as the recipe says.
         exclude: a list of photos to leave out, as `pawprint check --quarantine` writes it.
+        corrections: labels to change and photos to leave out, as `pawprint review` writes them.
+            Where the file lies in a run's folder, the new run is compared with that one.
         strict: make a photo that cannot be read an error.
         offline: never download weights or photos.
         cache: keep features in the user's cache folder, and use those that are there.
@@ -132,8 +139,9 @@ def train(
         progress: where to show how it goes.
 
     Returns:
-        The run. Its folder holds `model/` (the bundle), `metrics.json`, `predictions.csv`,
-        `manifest.csv`, `left_out.csv`, `findings.json`, `recipe.toml`, `run.json` and `plots/`.
+        The run. Its folder holds `model/` (the bundle), `report.html`, `metrics.json`,
+        `predictions.csv`, `manifest.csv`, `left_out.csv`, `findings.json`, `suspects.json`,
+        `recipe.toml`, `run.json` and `plots/`.
         While stages of several epochs train, `<run>.unfinished/` beside it holds what `resume`
         goes on from.
 
@@ -146,9 +154,8 @@ def train(
     """
     clock = Clock()
     limit = TimeLimit(time_limit, clock.start) if time_limit else None
-    chosen = recipe_files.validate(
-        recipe, _changes(changes, backbone, weights, seed, validation, group_by)
-    )
+    changed = _changes(changes, backbone, weights, seed, validation, group_by)
+    chosen = recipe_files.validate(recipe, changed)
     if time_limit and resume:
         raise RecipeError("a training with a time limit cannot be resumed: leave one of them out")
     if tensorboard:
@@ -157,64 +164,111 @@ def train(
         progress.say('[[augment]] does nothing here: no stage has views = "fresh" or above 1')
     group_by = chosen.data.group_by
     with open_source(source, group_by=group_by, offline=offline, progress=progress) as opened:
+        decision.parse(chosen.decision, opened.classes)
         if exclude is not None:
             exclusions.leave_out(opened, Path(exclude), progress)
+        corrected = corrections and Corrected.apply(opened, Path(corrections), progress)
         folder = _folder(out, opened.name, chosen if resume else None)
         bundle.check_writable(folder)
         if resume:
             checkpoint.expect_recipe(folder, chosen)
         else:
             checkpoint.expect_free(folder)
-        root = cache_folder() if cache else None
-        views = Views(opened, chosen, root, progress)
-        with clock.part("loading the network"), progress.step("Loading the network", None):
-            load_keras().utils.set_random_seed(chosen.data.seed)
-            built = _backbone(chosen, offline)
-        if limit:
-            limit.loaded()
-        looked = look(
-            opened,
-            chosen,
-            views,
-            built,
-            clock,
-            strict=strict,
-            limit=limit,
-            root=root,
-            progress=progress,
+        origin = Origin(
+            os.fspath(source),
+            command(source, recipe, changed, exclude, corrections),
+            corrected or None,
         )
-        dataset = looked.dataset
-        checkpoints = Checkpoints(folder, chosen, built.digest, dataset)
-        kept = checkpoints.begin(resume, progress)
-        material = Material(
-            network=network.build(built, chosen.head, len(dataset.classes)),
-            views=views,
-            sides=looked.sides,
-            classes=len(dataset.classes),
-            seed=chosen.data.seed,
-            # Few photos are soon trained on again.
-            checkpoints=checkpoints if looked.fold_of is None else None,
-            progress=progress,
-            mirror=chosen.mirror,
-            limit=limit,
+        asked = _Asked(chosen, clock, limit, strict, offline, cache, resume, tensorboard, progress)
+        return _run(opened, folder, origin, asked)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a training is asked for, besides its photos."""
+
+    recipe: Recipe
+    clock: Clock
+    limit: TimeLimit | None
+    strict: bool
+    offline: bool
+    cache: bool
+    resume: bool
+    tensorboard: bool
+    progress: Progress
+
+
+def _run(source: Source, folder: Path, origin: Origin, asked: _Asked) -> Run:
+    """From an open source to a finished run."""
+    recipe, clock, progress = asked.recipe, asked.clock, asked.progress
+    root = cache_folder() if asked.cache else None
+    views = Views(source, recipe, root, progress)
+    built = _network(asked)
+    looked = look(
+        source,
+        recipe,
+        views,
+        built,
+        clock,
+        strict=asked.strict,
+        limit=asked.limit,
+        root=root,
+        progress=progress,
+    )
+    dataset, plain = looked.dataset, suspects.plain_features(views, built, looked)
+    checkpoints = Checkpoints(folder, recipe, built.digest, dataset)
+    kept = checkpoints.begin(asked.resume, progress)
+    material = _material(looked, views, built, checkpoints, asked)
+    before = tuple(kept.progressed.history) if kept else ()
+    board = Board(checkpoints.folder if asked.tensorboard else None, before)
+    with board, clock.part("training"):
+        fitted, in_folds = _fit(material, looked, kept, board.log)
+    with clock.part("evaluation"):
+        judged, tried = _judge(looked, fitted, in_folds)
+        strange = strangers.fit(fitted.stands, material, recipe.refuse, looked.fold_of)
+        settled = settle(judged, recipe, dataset.classes)
+    with clock.part("suspects"):
+        suspect = suspects.find(looked, plain, fitted, material.network, judged)
+    with progress.step("Writing the run", None):
+        finished = Finished(
+            material, fitted, settled, tried, strange, suspect, looked, board.folder, len(before)
         )
-        before = tuple(kept.progressed.history) if kept else ()
-        board = Board(checkpoints.folder if tensorboard else None, before)
-        with board, clock.part("training"):
-            fitted, in_folds = _fit(material, looked, kept, board.log)
-        with clock.part("evaluation"):
-            judged, tried = _judge(looked, fitted, in_folds)
-        with progress.step("Writing the run", None):
-            logs, resumed = board.folder, len(before)
-            finished = Finished(
-                material, fitted, judged, tried, looked.left_out, looked.findings, logs, resumed
-            )
-            record = write_run(folder, opened, looked.recipe, dataset, finished, clock)
-        checkpoints.remove()
-    test = judged[TEST].figures if TEST in judged else None
-    found, history = judged[VALIDATION].figures, fitted.history
-    outcomes, faults = fitted.outcomes, dataset.faults
+        record = write_run(folder, source, origin, finished, clock)
+    checkpoints.remove()
+    sides, faults = settled.judged, dataset.faults
+    test = sides[TEST].figures if TEST in sides else None
+    found, history = sides[VALIDATION].figures, fitted.history
+    outcomes = fitted.outcomes
     return Run(folder, found, test, record, faults, history, outcomes, looked.findings)
+
+
+def _network(asked: _Asked) -> Backbone:
+    """The pretrained network, loaded."""
+    with asked.clock.part("loading the network"), asked.progress.step("Loading the network", None):
+        load_keras().utils.set_random_seed(asked.recipe.data.seed)
+        built = _backbone(asked.recipe, asked.offline)
+    if asked.limit:
+        asked.limit.loaded()
+    return built
+
+
+def _material(
+    looked: Looked, views: Views, built: Backbone, checkpoints: Checkpoints, asked: _Asked
+) -> Material:
+    """What the stages work with."""
+    recipe, classes = asked.recipe, len(looked.dataset.classes)
+    return Material(
+        network=network.build(built, recipe.head, classes),
+        views=views,
+        sides=looked.sides,
+        classes=classes,
+        seed=recipe.data.seed,
+        # Few photos are soon trained on again.
+        checkpoints=checkpoints if looked.fold_of is None else None,
+        progress=asked.progress,
+        mirror=recipe.mirror,
+        limit=asked.limit,
+    )
 
 
 def _fit(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pawprint.data.dataset import Dataset
 from pawprint.data.split import TRAIN, VALIDATION
-from pawprint.evaluation.metrics import Figures, figures
 from pawprint.model import head
 from pawprint.model.head import Head
 from pawprint.training.batches import Side
@@ -41,6 +40,7 @@ class Fitted:
         choice: a row for each strength that the logistic stage tried.
         restored: the stages that went back to their best epoch.
         predict: a side's name to probabilities, float64, shape (n, classes).
+        stands: the last stage that stands.
         outcomes: what became of each stage after the first.
     """
 
@@ -48,6 +48,7 @@ class Fitted:
     choice: list[dict[str, Any]]
     restored: tuple[int, ...]
     predict: Predict
+    stands: Stage
     outcomes: tuple[Outcome, ...] = ()
 
     @property
@@ -105,7 +106,8 @@ def fit(
     assert predict is not None, "no stage"
     outcomes = tuple(map(Outcome.from_dict, so_far.outcomes))
     restored = _restored(stages, so_far.history)
-    return Fitted(so_far.history, so_far.choice, restored, predict, outcomes)
+    stands = stages[so_far.stands - 1]
+    return Fitted(so_far.history, so_far.choice, restored, predict, stands, outcomes)
 
 
 def fit_stage(
@@ -247,8 +249,7 @@ class Judged:
     Args:
         rows: the numbers of the photos, n of them.
         truth: int, shape (n,), their classes.
-        probabilities: float64, shape (n, classes).
-        figures: what follows from these.
+        probabilities: float64, shape (n, classes), as the network gives them.
         fold_of: int, shape (n,), from 0: the fold that each photo was held out in, where it was
             judged by a network that was trained on the others.
     """
@@ -256,7 +257,6 @@ class Judged:
     rows: list[int]
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float64]
-    figures: Figures
     fold_of: NDArray[np.int64] | None = None
 
     @property
@@ -266,8 +266,5 @@ class Judged:
 
 
 def judge(dataset: Dataset, side: str, photos: Side, fitted: Fitted) -> Judged:
-    """Predict the photos of one side and compare with their labels."""
-    given = fitted.predict(side)
-    return Judged(
-        dataset.rows(side), photos.labels, given, figures(photos.labels, given, dataset.classes)
-    )
+    """Predict the photos of one side."""
+    return Judged(dataset.rows(side), photos.labels, fitted.predict(side))

@@ -1,0 +1,138 @@
+"""Where a run comes from: what was typed, which corrections, and the run before."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pawprint.data import corrections
+from pawprint.data.corrections import Applied
+from pawprint.data.dataset import Dataset
+from pawprint.data.sources import Source
+from pawprint.progress import Progress
+from pawprint.report.compare_runs import Pairs
+from pawprint.report.run_files import read_run
+from pawprint.training.answers import Answered
+
+Typed = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Labels that were corrected before the training.
+
+    Args:
+        file: with the corrections.
+        applied: how many of each kind.
+    """
+
+    file: Path
+    applied: Applied
+
+    @classmethod
+    def apply(cls, source: Source, file: Path, progress: Progress) -> Corrected:
+        """Correct a source's labels.
+
+        Raises:
+            SourceError: as `corrections.apply` does.
+            RunError: the run that was reviewed cannot be read.
+        """
+        found = cls(file, corrections.apply(source, file, progress))
+        if found.run:
+            read_run(found.run)  # know now, not after the training
+        return found
+
+    @property
+    def run(self) -> Path | None:
+        """The run that was reviewed: the one that the file lies in, if it does."""
+        folder = self.file.parent
+        return folder if (folder / "run.json").is_file() else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `run.json` says of it."""
+        return {
+            "file": os.fspath(self.file),
+            "relabelled": self.applied.relabelled,
+            "excluded": self.applied.excluded,
+        }
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run comes from.
+
+    Args:
+        source: as it was typed.
+        command: a line that does the same again.
+        corrected: the labels that were corrected first, if any.
+    """
+
+    source: str
+    command: str
+    corrected: Corrected | None = None
+
+    @property
+    def place(self) -> str:
+        """The source, found again from any folder: a path whole, a name or address as it is."""
+        return os.path.abspath(self.source) if os.path.exists(self.source) else self.source
+
+
+def command(
+    source: Typed,
+    recipe: Typed,
+    changed: Mapping[str, Any],
+    exclude: Typed | None,
+    corrected: Typed | None,
+) -> str:
+    """The command line that does the same training again.
+
+    >>> command("my photos", "quick", {"data.seed": 1}, None, None)
+    "pawprint train 'my photos' --recipe quick --set data.seed=1"
+
+    Args:
+        source: as it was typed.
+        recipe: its name, or a file.
+        changed: values in place of the recipe's.
+        exclude: a list of photos that were left out, if any.
+        corrected: a table of corrections, if any.
+    """
+    words = ["pawprint", "train", os.fspath(source), "--recipe", os.fspath(recipe)]
+    for key, value in changed.items():
+        words += ["--set", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
+    for option, file in (("--exclude", exclude), ("--corrections", corrected)):
+        words += [] if file is None else [option, os.fspath(file)]
+    return shlex.join(words)
+
+
+def before(origin: Origin, dataset: Dataset, judged: Answered) -> dict[str, Any] | None:
+    """How the run before its corrections answered the same photos, by the labels as they are now.
+
+    Args:
+        origin: of the new run.
+        dataset: the photos of the new run.
+        judged: what it answers to those that judge.
+
+    Returns:
+        What `run.json` says of it; None where there is no such run, or it has no photo or not all
+        classes in common.
+
+    Raises:
+        RunError: the run before cannot be read.
+    """
+    folder = origin.corrected and origin.corrected.run
+    if not folder:
+        return None
+    old = read_run(folder)
+    if old.record.classes != dataset.classes:
+        return None
+    hashes = [dataset.photos[row].sha256 for row in judged.rows]
+    pairs = Pairs.of(old, hashes)
+    if not pairs.places:
+        return None
+    new = judged.probabilities[pairs.places], judged.predicted[pairs.places]
+    found = pairs.compare(judged.truth[pairs.places], *new)
+    return {"run": folder.resolve().name, "comparison": found.to_dict()}

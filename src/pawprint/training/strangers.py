@@ -1,0 +1,107 @@
+"""What the bundle needs to say "unknown": the novelty of photos, its limit set on held-out ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint.bundle import Unknown
+from pawprint.data.split import TRAIN, VALIDATION
+from pawprint.model import network, novelty
+from pawprint.model.novelty import Novelty
+from pawprint.training.batches import Side
+from pawprint.training.gradient import Material, stage_part, stage_prefixes
+from pawprint.training.recipe import Stage
+
+_MOST = 2048  # photos that it is fitted on: more change little
+
+Embeddings = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """How photos are told that are unlike those trained on.
+
+    Args:
+        novelty: goes into the bundle's network.
+        scores: float64, shape (n,), of the photos that judge, each by a novelty that was fitted
+            without it.
+        refuse: the part of such photos that may be refused.
+    """
+
+    novelty: Novelty
+    scores: NDArray[np.float64]
+    refuse: float
+
+    @property
+    def facts(self) -> Unknown:
+        """What the bundle says of it."""
+        refused = int((self.scores > 1.0).sum())
+        return Unknown(refuses=self.refuse, photos=len(self.scores), refused=refused)
+
+
+def fit(
+    stage: Stage, material: Material, refuse: float, fold_of: NDArray[np.int64] | None
+) -> Strangers | None:
+    """Fit to the trained network's embeddings.
+
+    Args:
+        stage: the last one that the network was trained by.
+        material: the network and the photos.
+        refuse: the part of held-out photos that may be refused; 0 refuses none, ever.
+        fold_of: int, shape (n,), the fold of each photo that trains, where none are held out.
+
+    Returns:
+        What came out; None where none are to be refused.
+    """
+    if not refuse:
+        return None
+    sides = material.sides
+    if fold_of is None:
+        found = novelty.fit(embeddings(stage, material, TRAIN, _some(sides[TRAIN])))
+        scores = found.scores(embeddings(stage, material, VALIDATION, sides[VALIDATION]))
+    else:
+        own = embeddings(stage, material, TRAIN, sides[TRAIN])
+        found, scores = novelty.fit(own[:_MOST]), np.empty(len(own))
+        for fold in np.unique(fold_of):
+            held = fold_of == fold
+            scores[held] = novelty.fit(own[~held][:_MOST]).scores(own[held])
+    limited = found.limited(scores, refuse)
+    return Strangers(limited, scores / limited.limit, refuse)
+
+
+def _some(side: Side) -> Side:
+    """At most so many photos, chosen by what they contain."""
+    hashes = np.array([read.sha256 for read in side.reads])
+    picked = np.zeros(len(hashes), dtype=bool)
+    picked[np.argsort(hashes, kind="stable")[:_MOST]] = True
+    return side.part(picked)
+
+
+def embeddings(stage: Stage, material: Material, side: str, photos: Side) -> Embeddings:
+    """What the answering layer sees of some photos.
+
+    Args:
+        stage: the last one that the network was trained by, whose features are mostly there.
+        material: the network.
+        side: that the photos are on: those that judge are seen as the bundle will see them.
+        photos: which.
+
+    Returns:
+        Shape (n, features).
+    """
+    views, trained = material.views, material.network
+    backbone = trained.backbone
+    fast, exact = stage_prefixes(stage, views, backbone, pools=trained.pools)
+    prefix = fast if side == TRAIN else exact
+    views.need(photos.reads, prefix)
+    store, hashes = views.store(prefix), [read.sha256 for read in photos.reads]
+    part = stage_part(stage, backbone, pools=trained.pools)
+    if part.pooled and trained.is_linear:
+        return np.asarray(store.take(hashes))
+    model = network.upper_model(trained, part.cut, to_embedding=True)
+    starts = range(0, len(hashes), network.TAKEN)
+    taken = (store.take(hashes[start : start + network.TAKEN], prefix.dtype) for start in starts)
+    return np.vstack([network.outputs(model, some) for some in taken])
