@@ -155,6 +155,11 @@ def test_features_are_asked_for_only_once_they_are_there(seen: Any, listener: An
     assert (found.photos, found.count) == (60, len(found.rows))
     assert {row["split"] for row in found.rows} <= {TRAIN, VALIDATION}
 
+    kin = {photo.path: photo.label for photo in looked.dataset.photos}
+    alone = suspects.find(replace(looked, keys=kin), stores, fitted, made, {})
+    assert alone.count == 60 > found.count  # kin are judged without each other
+    assert {row["given_probability"] for row in alone.rows} == {0.0}
+
     dense = looked.recipe.model_copy(update={"head": (AveragePool(), Dense(units=4))})
     random = looked.recipe.model_copy(update={"backbone": tiny_recipe().backbone})
     fold_of = np.zeros(60, np.int64)

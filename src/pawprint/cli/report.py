@@ -32,8 +32,10 @@ def report(
     It needs nothing else and has photos in it: send it only to those who may see them.
     """
     from pawprint.progress import Terminal
+    from pawprint.report.run_files import read_run
     from pawprint.report.write import write_report
 
+    read_run(run)  # know now that it is one
     progress = Terminal()
     explain = _explain(run, progress)
     typer.echo(write_report(run, source=source, out=out, explain=explain, progress=progress))

@@ -11,12 +11,14 @@ from pawprint.errors import PhotoError
 from pawprint.pages import data_uri
 from pawprint.pages.thumbnails import SIDE, Small, thumbnails
 from pawprint.pages.words import percent
+from pawprint.parallel import map_chunks
 from pawprint.progress import SILENT, Progress
 from pawprint.report.contents import Gallery, Tile
 from pawprint.report.originals import Read
 from pawprint.report.run_files import Answer, Suspect
 
 MOST = 24  # photos of a kind
+_CHUNK = 4  # photos a thread looks at
 
 Explain = Callable[[bytes, str, str], bytes | None]
 
@@ -128,14 +130,21 @@ class Pictures:
         words: Callable[[Answer, Sequence[str]], tuple[str, str]],
     ) -> tuple[Tile, ...]:
         small = self._small([answer.path for answer in answers])
-        tiles = []
-        with self.progress.step("Looking at photos", len(answers)) as advance:
-            for answer in answers:
+
+        def tiles(some: Sequence[Answer]) -> list[Tile]:
+            made = []
+            for answer in some:
                 photo, (heading, detail) = small[answer.path], words(answer, classes)
                 heat = self._heat(answer.path, answer.predicted) if photo.address else None
-                tiles.append(Tile(_name(answer.path), heading, detail, photo, heat))
-                advance(1)
-        return tuple(tiles)
+                made.append(Tile(_name(answer.path), heading, detail, photo, heat))
+            return made
+
+        found: list[Tile] = []
+        with self.progress.step("Looking at photos", len(answers)) as advance:
+            for some in map_chunks(tiles, answers, size=_CHUNK):
+                found += some
+                advance(len(some))
+        return tuple(found)
 
     def _small(self, paths: Sequence[str]) -> dict[str, Small]:
         return thumbnails(dict.fromkeys(paths), self.read)

@@ -115,10 +115,12 @@ def write_run(
         _write_json(partial / "metrics.json", _metrics(finished.fitted, settled))
         record = _record(source, origin, finished, card)
         record |= {"bundle": checked, "seconds": clock.seconds}
-        _write_json(partial / "run.json", record)
+        _write_json(partial / "run.json", record)  # the report is drawn from the files
         with clock.part("report"):
             classifier = Classifier(partial / "model")
             write_report(partial, source=source, explain=explaining(classifier))
+        record |= {"seconds": clock.seconds}
+        _write_json(partial / "run.json", record)
     return record
 
 
