@@ -56,7 +56,6 @@ def test_a_change_is_typed_so_that_it_is_read_back(changes: dict[str, Any]) -> N
     assert dict(map(parse_change, words[6::2])) == changes
 
 
-@pytest.mark.xfail(strict=True, reason="text like a number and lists are not typed as TOML")
 @pytest.mark.parametrize(
     "changes",
     [{"data.group_by": "2024"}, {"name": "true"}, {"augment": [{"layer": "flip"}]}],

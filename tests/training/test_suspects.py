@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,21 @@ import pytest
 
 from pawprint.data.dataset import Dataset, Photo
 from pawprint.data.split import TRAIN, VALIDATION
-from pawprint.model import backbones, network
+from pawprint.model import backbones, head, network
+from pawprint.model.backbones import Backbone
+from pawprint.model.feature_store import FeatureStore
 from pawprint.model.head_layers import AveragePool, Dense
+from pawprint.model.network import Network
+from pawprint.progress import SILENT
 from pawprint.testing import tiny_recipe
 from pawprint.training import stages, suspects
 from pawprint.training.gradient import Material
 from pawprint.training.look import Looked
 from pawprint.training.recipe import LogisticStage
 from pawprint.training.run import Run
-from pawprint.training.stages import Judged
+from pawprint.training.stages import Fitted, Judged
+from pawprint.training.suspects import Suspects
+from pawprint.training.views import Views
 
 ROW = {
     "path",
@@ -131,44 +137,88 @@ def test_in_folds_every_photo_is_judged_by_the_network_of_its_fold(
 # which photos there are features of
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Photos whose features by some weights are there, and a head fitted to them."""
+
+    views: Views
+    built: Backbone
+    looked: Looked
+    made: Network
+    fitted: Fitted
+
+    @property
+    def stores(self) -> dict[str, FeatureStore]:
+        return suspects.plain_features(self.views, self.built, self.looked)
+
+    def find(self, keys: dict[str, str]) -> Suspects:
+        """With what photos share."""
+        looked = replace(self.looked, keys=keys)
+        held = stages.judge(looked.dataset, VALIDATION, looked.sides[VALIDATION], self.fitted)
+        return suspects.find(looked, self.stores, self.fitted, self.made, {VALIDATION: held})
+
+
 @pytest.fixture(scope="module")
-def seen(tinted: Path, scene: Any, own_weights: Path) -> tuple[Any, Any, Looked]:
-    """Tinted photos, the network, and a look at them that asks for its weights by file."""
+def seen(tinted: Path, scene: Any, own_weights: Path) -> Seen:
     recipe = tiny_recipe()
     named = recipe.backbone.model_copy(update={"weights": str(own_weights)})
     recipe = recipe.model_copy(update={"backbone": named})
     found = scene(tinted, recipe)
-    keys = {photo.path: photo.sha256 for photo in found.dataset.photos}
+    looked = Looked(recipe, (), found.dataset, (), found.sides, None, {})
     built = backbones.build(size=64, alpha=0.35, weights=own_weights)
-    return found.views, built, Looked(recipe, (), found.dataset, (), found.sides, None, keys)
-
-
-def test_features_are_asked_for_only_once_they_are_there(seen: Any, listener: Any) -> None:
-    views, built, looked = seen
-    assert suspects.plain_features(views, built, looked) == {}
+    assert suspects.plain_features(found.views, built, looked) == {}  # not there yet
     made = network.build(built, (AveragePool(),), 3)
-    material = Material(made, views, looked.sides, 3, 0, None, listener)
-    fitted = stages.fit([LogisticStage()], material)
-    stores = suspects.plain_features(views, built, looked)
-    assert list(stores) == [TRAIN, VALIDATION]
-    found = suspects.find(looked, stores, fitted, made, {})
-    assert (found.photos, found.count) == (60, len(found.rows))
-    assert {row["split"] for row in found.rows} <= {TRAIN, VALIDATION}
+    material = Material(made, found.views, found.sides, 3, 0, None, SILENT)
+    return Seen(found.views, built, looked, made, stages.fit([LogisticStage()], material))
 
-    kin = {photo.path: photo.label for photo in looked.dataset.photos}
-    alone = suspects.find(replace(looked, keys=kin), stores, fitted, made, {})
-    assert alone.count == 60 > found.count  # kin are judged without each other
-    assert {row["given_probability"] for row in alone.rows} == {0.0}
 
-    dense = looked.recipe.model_copy(update={"head": (AveragePool(), Dense(units=4))})
-    random = looked.recipe.model_copy(update={"backbone": tiny_recipe().backbone})
-    fold_of = np.zeros(60, np.int64)
+def test_features_that_mean_nothing_or_judge_already_are_not_asked_for(seen: Seen) -> None:
+    assert list(seen.stores) == [TRAIN, VALIDATION]
+    recipe = seen.looked.recipe
+    dense = recipe.model_copy(update={"head": (AveragePool(), Dense(units=4))})
+    random = recipe.model_copy(update={"backbone": tiny_recipe().backbone})
     for other in (
-        replace(looked, recipe=dense),  # another regression than the network's own
-        replace(looked, recipe=random),  # features that mean nothing
-        replace(looked, fold_of=fold_of),  # judged already
+        replace(seen.looked, recipe=dense),
+        replace(seen.looked, recipe=random),
+        replace(seen.looked, fold_of=np.zeros(60, np.int64)),
     ):
-        assert suspects.plain_features(views, built, other) == {}
+        assert suspects.plain_features(seen.views, seen.built, other) == {}
+
+
+def halves(looked: Looked) -> dict[str, str]:
+    return {photo.path: str(n % 2) for n, photo in enumerate(looked.dataset.photos)}
+
+
+def test_photos_that_belong_together_do_not_judge_each_other(seen: Seen) -> None:
+    looked, half = seen.looked, halves(seen.looked)
+    found = seen.find(half)
+    assert 0 < found.count < found.photos == 60
+    reads = [read for side in looked.sides.values() for read in side.reads]
+    labels = np.concatenate([side.labels for side in looked.sides.values()])
+    features = np.vstack(
+        [
+            store.take([read.sha256 for read in looked.sides[side].reads])
+            for side, store in seen.stores.items()
+        ]
+    )
+    strength = next(row["strength"] for row in seen.fitted.choice if row["chosen"])
+    fold_of = np.array([int(half[read.photo.path]) for read in reads])
+    given = head.out_of_fold(features, labels, fold_of, strength=strength)
+    place = {read.photo.path: number for number, read in enumerate(reads)}
+    for row in found.rows:
+        own = given[place[row["path"]], labels[place[row["path"]]]]
+        assert row["given_probability"] == pytest.approx(own, abs=0.01)
+
+
+def test_as_many_folds_are_told_as_there_were(seen: Seen) -> None:
+    assert seen.find(halves(seen.looked)).judged_by.endswith("in 2 folds")
+
+
+def test_a_class_that_cannot_be_parted_is_no_error(seen: Seen) -> None:
+    """As one whose only photo was left on both sides by data.leaks."""
+    found = seen.find({p.path: p.label for p in seen.looked.dataset.photos})
+    assert found.photos == len(seen.looked.sides[VALIDATION].labels)
+    assert found.judged_by == "the network, on photos held out"
 
 
 # very many

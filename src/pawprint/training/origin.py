@@ -17,6 +17,8 @@ from pawprint.progress import Progress
 from pawprint.report.compare_runs import Pairs
 from pawprint.report.run_files import read_run
 from pawprint.training.answers import Answered
+from pawprint.training.recipe_files import parse_change
+from pawprint.training.toml_lines import toml_value
 
 Typed = str | os.PathLike[str]
 
@@ -55,7 +57,7 @@ class Corrected:
     def to_dict(self) -> dict[str, Any]:
         """What `run.json` says of it."""
         return {
-            "file": os.fspath(self.file),
+            "file": os.path.abspath(self.file),
             "relabelled": self.applied.relabelled,
             "excluded": self.applied.excluded,
         }
@@ -102,10 +104,16 @@ def command(
     """
     words = ["pawprint", "train", os.fspath(source), "--recipe", os.fspath(recipe)]
     for key, value in changed.items():
-        words += ["--set", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
+        words += ["--set", f"{key}={_typed(value)}"]
     for option, file in (("--exclude", exclude), ("--corrections", corrected)):
         words += [] if file is None else [option, os.fspath(file)]
     return shlex.join(words)
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed: text as it is, unless that would be read as something else."""
+    plain = isinstance(value, str) and parse_change(f"x={value}")[1] == value
+    return value if plain else toml_value(value)
 
 
 def before(origin: Origin, dataset: Dataset, judged: Answered) -> dict[str, Any] | None:

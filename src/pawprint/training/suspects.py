@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pawprint.data.dataset import Dataset
 from pawprint.data.split import TRAIN, assign_folds
+from pawprint.errors import SourceError
 from pawprint.evaluation.label_errors import label_errors
 from pawprint.model import head
 from pawprint.model.backbones import Backbone
@@ -96,34 +97,44 @@ def find(
         that judge.
     """
     dataset = looked.dataset
-    if not stores:
-        rows = np.concatenate([found.rows for found in judged.values()])
-        labels = np.concatenate([found.truth for found in judged.values()])
-        given = np.vstack([found.probabilities for found in judged.values()])
-        folds = max(found.folds for found in judged.values())
-        who = f"the networks of {folds} folds" if folds else "the network, on photos held out"
-        return _told(dataset, rows, labels, given, who)
-    rows = np.concatenate([dataset.rows(side) for side in stores])
+    rows = np.array([row for side in stores for row in dataset.rows(side)], dtype=np.int64)
+    fold_of = _folds(looked, rows)
+    if fold_of is None:
+        return _among_judged(dataset, judged)
     labels = np.concatenate([looked.sides[side].labels for side in stores])
     features = np.vstack(
-        [stores[side].take(_hashes(photos)) for side, photos in looked.sides.items()]
-    )
-    photos = [dataset.photos[row] for row in rows]
-    fold_of = assign_folds(
-        [photo.label for photo in photos],
-        [looked.keys[photo.path] for photo in photos],
-        folds=_FOLDS,
-        seed=looked.recipe.data.seed,
+        [stores[side].take(_hashes(looked.sides[side])) for side in stores],
     )
     given = head.out_of_fold(
         features,
         labels,
-        np.array(fold_of),
+        fold_of,
         strength=next((row["strength"] for row in fitted.choice if row["chosen"]), head.DEFAULT),
         start=Head(*network.top.get_weights()),
     )
-    name = looked.recipe.backbone.name
-    who = f"logistic regression on {name}'s features, in {_FOLDS} folds"
+    name, folds = looked.recipe.backbone.name, int(fold_of.max()) + 1
+    who = f"logistic regression on {name}'s features, in {folds} folds"
+    return _told(dataset, rows, labels, given, who)
+
+
+def _folds(looked: Looked, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The fold that each of these photos is judged in; None where a class cannot be parted."""
+    photos = [looked.dataset.photos[row] for row in rows]
+    if not photos:
+        return None
+    labels, keys = [p.label for p in photos], [looked.keys[p.path] for p in photos]
+    try:
+        return np.array(assign_folds(labels, keys, folds=_FOLDS, seed=looked.recipe.data.seed))
+    except SourceError:
+        return None
+
+
+def _among_judged(dataset: Dataset, judged: dict[str, Judged]) -> Suspects:
+    rows = np.concatenate([found.rows for found in judged.values()])
+    labels = np.concatenate([found.truth for found in judged.values()])
+    given = np.vstack([found.probabilities for found in judged.values()])
+    folds = max(found.folds for found in judged.values())
+    who = f"the networks of {folds} folds" if folds else "the network, on photos held out"
     return _told(dataset, rows, labels, given, who)
 
 
