@@ -37,8 +37,17 @@ def doubting(photos: Path, tmp_path: Path) -> Path:
 
 def write_run(run: Path, photos: Path, *rows: dict[str, Any]) -> None:
     run.mkdir()
-    record = {"source": "photos", "from": str(photos), "classes": ["cat", "dog"]}
-    judged = {"judged_by": "a model", "photos": 48, "suspects": rows}
+    record = {
+        "source": "photos",
+        "from": str(photos),
+        "classes": ["cat", "dog"],
+        **dict.fromkeys(("recipe", "fingerprint", "created"), ""),
+        **{key: {} for key in ("photos", "findings", "versions", "seconds")},
+        "left_out": 0,
+        "notes": [],
+    }
+    judged = {"judged_by": "a model", "photos": 48, "expected": 1}
+    judged |= {"count": len(rows), "suspects": rows}
     (run / "run.json").write_text(json.dumps(record))
     (run / "suspects.json").write_text(json.dumps(judged))
 
@@ -106,7 +115,8 @@ def test_photos_that_moved_are_told_where_to_say_so(
     assert ran.err.count("\n") == 1
     assert "gone' does not exist" in ran.err
     assert "say where the photos are now with --source" in ran.err
-    record = {"source": "photos", "classes": ["cat", "dog"]}
+    record = json.loads((doubting / "run.json").read_text())
+    del record["from"]
     (doubting / "run.json").write_text(json.dumps(record))
     ran = cli("review", doubting, "--no-browser")
     assert "does not say where its photos are; say it with --source SOURCE" in ran.err

@@ -182,8 +182,8 @@ def test_calibrations_survive_json():
 def test_from_dict_refuses_what_is_no_calibration(change):
     found, _ = calibrate(*honest(6, 90, 3))
     fields = found.to_dict()
-    with pytest.raises(ValueError, match="not a dict of a reliability"):
+    with pytest.raises(ValueError, match="not a dict of Reliability: "):
         Reliability.from_dict(fields["after"] | change)
     for broken in (fields | {"after": fields["after"] | change}, fields | {"temperature": []}, {}):
-        with pytest.raises(ValueError, match="not a dict of a calibration"):
+        with pytest.raises(ValueError, match="not a dict of Calibration: "):
             Calibration.from_dict(broken)

@@ -195,5 +195,5 @@ def test_figures_survive_json(k, absent):
 )
 def test_from_dict_refuses_what_is_not_figures(change):
     fields = figures(*predictions(3, 2), "ab").to_dict() | change
-    with pytest.raises(ValueError, match="not a dict of figures"):
+    with pytest.raises(ValueError, match="not a dict of Figures: "):
         Figures.from_dict(fields)

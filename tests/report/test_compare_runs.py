@@ -210,7 +210,6 @@ def test_a_run_that_is_not_whole_is_refused_by_name(answering: Make, gone: str) 
     assert str(two) in str(error.value)
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="read_run does not hold one to the other")
 def test_answers_of_photos_that_the_manifest_lacks_are_refused(answering: Make) -> None:
     one, two = answering("one", judged(0, range(9))), answering("two", judged(0, range(9)))
     manifest = two / "manifest.csv"

@@ -15,6 +15,7 @@ from PIL import Image
 from pawprint.errors import OutputError, PhotoError, RunError
 from pawprint.evaluation.evaluate import evaluate_source
 from pawprint.pages.words import percent
+from pawprint.report.contents import Judged
 from pawprint.report.of_run import of_run
 from pawprint.report.page import page
 from pawprint.report.run_files import read_run
@@ -94,7 +95,7 @@ def test_the_first_screen_says_how_right_on_how_many_how_sure_and_what_to_worry_
 
 
 def test_folds_are_told(make_run):
-    folder = make_run(more={"run.json": {"folds": 5}})
+    folder = make_run(more={"metrics.json": {"folds": 5}})
     read = shown(folder)
     assert "each by one of 5 networks that had not seen it." in read.text("main")
     assert "Validation, 5 folds" in read.text("figures")
@@ -105,7 +106,6 @@ def test_what_there_is_not_is_left_out(make_run):
     assert read.all("section", "id") == ALWAYS
     links = read.all("a", "href")
     assert [link[1:] for link in links if link != "#top"][-len(ALWAYS) :] == ALWAYS
-    assert "Balanced accuracy" not in read.text("figures")
 
 
 def test_all_that_there_is_is_told(full_run):
@@ -114,7 +114,10 @@ def test_all_that_there_is_is_told(full_run):
     assert sorted(read.all("section", "id")) == sorted([*ALWAYS, *more])
     assert "90.0% right of 40 after, 85.0% before" in read.text("before")
     assert "Chance alone could do that (p = 0.6250)." in read.text("before")
-    assert "88.75 % 80.00 to 95.00 %" in read.text("figures")
+    assert (
+        "Balanced accuracy mean over the classes of the share that is found 90.00 %"
+        in read.text("figures")
+    )
     assert "Dog is the answer from a probability of 37.50 % on" in read.text("figures")
     assert "too sure of itself: its logits are divided by a temperature of 1.250" in read.text(
         "calibration"
@@ -127,6 +130,7 @@ def test_all_that_there_is_is_told(full_run):
     )
     assert "3 photos relabelled and 1 excluded, as corrections.csv says." in read.text("data")
     assert "1 of 7" in read.text("suspects")
+    assert "by 5 folds. Expect about 5 of all 200 labels to be wrong." in read.text("suspects")
     assert "labelled cat, which has 1.00 %; dog has 98.00 %" in read.text("suspects")
     assert "7 labels of 200 may be wrong" in read.text("main")
     assert "Stage 2 overfits" in read.text("main")
@@ -314,20 +318,18 @@ def test_no_photo_is_no_mistake(make_run):
 
 
 def test_what_is_good_worries_nobody(make_run, full_run):
-    found = read_run(make_run()).metrics.validation
+    found = read_run(make_run()).metrics.validation.figures
     good = replace(found, accuracy_interval=(0.88, 0.92))
-    assert list(worries_of(good)) == []
+    assert list(worries_of(Judged(good))) == []
     chance = replace(good, accuracy_interval=(0.49, 0.55))
-    assert [worry.text for worry in worries_of(chance)] == [
+    assert [worry.text for worry in worries_of(Judged(chance))] == [
         "Not clearly better than always answering cat, which would be right on 50.00\xa0%."
     ]
-    told = replace(read_run(full_run).metrics.validation, accuracy_interval=(0.88, 0.92))
-    unsure = replace(told.calibration, after=replace(told.calibration.after, ece=0.2))
-    assert len(list(worries_of(told))) == 1
-    assert (
-        list(worries_of(replace(told, calibration=unsure))) == []
-    )  # as 40 photos may be by chance
-    weak = replace(good.classes[1], recall=0.5)
-    assert [w.text for w in worries_of(replace(good, classes=(good.classes[0], weak)))] == [
+    calibration = read_run(full_run).metrics.validation.calibration
+    assert len(list(worries_of(Judged(good, calibration)))) == 1
+    unsure = replace(calibration, after=replace(calibration.after, ece=0.2))
+    assert list(worries_of(Judged(good, unsure))) == []  # as 40 photos may be by chance
+    weak = replace(good, classes=(good.classes[0], replace(good.classes[1], recall=0.5)))
+    assert [worry.text for worry in worries_of(Judged(weak))] == [
         "Of 20 photos of dog, only 50.00\xa0% are found."
     ]

@@ -14,8 +14,7 @@ def test_a_run_says_what_training_wrote(run):
     files = read_run(run.path)
     assert files.record.source == "photos"
     assert files.record.classes == ("cat", "dog")
-    assert files.metrics.validation.accuracy == run.figures.accuracy
-    assert files.metrics.validation.confusion == run.figures.confusion
+    assert files.metrics.validation.figures == run.figures
     assert len(files.answers) == run.figures.count
     assert {answer.path for answer in files.answers} <= set(files.hashes)
     assert len(files.left_out) == len(run.faults)
@@ -24,24 +23,23 @@ def test_a_run_says_what_training_wrote(run):
     assert right == round(run.figures.accuracy * run.figures.count)
 
 
-def test_what_older_runs_do_not_say_is_not_there(make_run):
+def test_what_a_run_does_not_say_is_not_there(make_run):
     files = read_run(make_run())
     assert files.record.unknown is None
     assert files.record.before is None
     assert files.metrics.validation.calibration is None
-    assert files.metrics.validation.classes[0].recall_interval is None
-    assert files.suspects.suspects == ()
+    assert files.suspects.ranked == ()
     assert files.answers[0].novelty is None
 
 
-def test_what_newer_runs_say_is_read(full_run):
+def test_what_only_some_runs_say_is_read(full_run):
     files = read_run(full_run)
     assert files.record.unknown.refused == 6
     assert files.record.before.comparison.only_after == 3
     assert files.metrics.validation.calibration.temperature == 1.25
     assert files.metrics.validation.decision.threshold == 0.375
     assert files.metrics.stages[0].undone
-    assert files.suspects.suspects[0].suggested == "dog"
+    assert files.suspects.ranked[0].suggested == "dog"
     assert [stage["train"] for stage in files.stages] == ["head", "last:100"]
 
 
@@ -68,11 +66,11 @@ def test_a_class_may_be_called_novelty(make_run):
 
 def test_names_that_are_not_text_are_kept(make_run):
     odd = "cat/\udc80猫.jpg"
-    suspect = {"path": odd, "given": "cat", "suggested": "dog"}
+    suspect = {"path": odd, "sha256": "", "split": "train", "given": "cat", "suggested": "dog"}
     suspect |= {"given_probability": 0.1, "suggested_probability": 0.9}
     folder = make_run(more={"suspects.json": {"suspects": [suspect]}, "run.json": {"from": odd}})
     files = read_run(folder)
-    assert files.suspects.suspects[0].path == odd
+    assert files.suspects.ranked[0].path == odd
     assert files.record.place == odd
 
 
@@ -104,6 +102,8 @@ def test_what_is_missing_is_named(make_run):
         ("run.json", "[" * 100_000, "it is no JSON"),
         ("metrics.json", '{"validation": {"accuracy": NaN}}', "NaN is not a number"),
         ("metrics.json", "{}", "validation: Field required"),
+        ("metrics.json", '{"validation": []}', "validation: Input should be"),
+        ("metrics.json", '{"validation": {}}', "validation.figures.count: Field required"),
         ("predictions.csv", "", "it is no CSV with a header"),
         ("predictions.csv", "path,split,label,predicted,a,b\n", "its header is not"),
         ("predictions.csv", "path,split,label,predicted,cat,dog\na,b,cat,dog,0.1\n", "line 2 "),
@@ -115,7 +115,7 @@ def test_what_is_missing_is_named(make_run):
         ("manifest.csv", "", "its header has not path,sha256"),
         ("left_out.csv", 'path,reason\n"a', "it is no CSV: "),
         ("recipe.toml", "name = ", "it is no TOML"),
-        ("suspects.json", '{"suspects": [{}]}', "suspects.0.path"),
+        ("suspects.json", '{"judged_by": 3}', "judged_by: Input should be a valid string"),
     ],
 )
 def test_malformed_contents_are_told_with_the_file(make_run, name, text, reason):

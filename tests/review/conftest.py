@@ -45,8 +45,17 @@ def write_run(photos: Path, tmp_path: Path) -> Callable[..., Path]:
     def write(*rows: dict[str, Any], classes: tuple[str, ...] = ("cat", "dog")) -> Path:
         run = tmp_path / "run"
         run.mkdir()
-        record = {"source": "photos", "from": str(photos), "classes": classes}
-        judged = {"judged_by": "a model, in 5 folds", "photos": 1234, "suspects": rows}
+        record = {
+            "source": "photos",
+            "from": str(photos),
+            "classes": classes,
+            **dict.fromkeys(("recipe", "fingerprint", "created"), ""),
+            **{key: {} for key in ("photos", "findings", "versions", "seconds")},
+            "left_out": 0,
+            "notes": [],
+        }
+        judged = {"judged_by": "a model, in 5 folds", "photos": 1234, "expected": 3}
+        judged |= {"count": len(rows), "suspects": rows}
         (run / "run.json").write_text(json.dumps(record))
         (run / "suspects.json").write_text(json.dumps(judged))
         return run

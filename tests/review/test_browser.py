@@ -61,6 +61,9 @@ def test_all_is_done_by_keyboard_and_kept_at_once(server: Server, opened: Any) -
     page = opened(server)
     assert page.inner_text("#claim") == "Labelled cat; the model says dog, 98\u00a0%"
     assert page.inner_text("#place") == "1 of 4"
+    told = page.inner_text("#about")
+    assert told.startswith("4 labels of 1,234 may be wrong, the worst first, as judged by a model")
+    assert told.endswith("; expect about 3 to be wrong.")
     press(page, "r")
     assert page.inner_text("#place") == "2 of 4"
     first, second = (f"000{number}.jpg" for number in (1, 2))

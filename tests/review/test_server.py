@@ -52,7 +52,9 @@ def file_of(server: Server) -> Path:
 
 
 def test_the_page_and_its_parts_are_given(server: Server) -> None:
-    for path, kind in {"": "text/html", "page.css": "text/css", "page.js": "text/j"}.items():
+    css, js = "text/css", "text/javascript"
+    parts = {"": "text/html", "base.css": css, "page.css": css, "page.js": js}
+    for path, kind in parts.items():
         status, data, headers = ask(server, path)
         assert status == 200
         assert headers["Content-Type"].startswith(kind)
@@ -61,13 +63,15 @@ def test_the_page_and_its_parts_are_given(server: Server) -> None:
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert "unsafe" not in headers["Content-Security-Policy"]
         assert not any(part in data for part in (b"http:", b"https:", b"@import", b"innerHTML"))
+        assert not any(part in data for part in (b"{{", b"{%"))  # nothing is left to render
 
 
 def test_the_state_tells_all_but_the_photos(server: Server, some: list[Path]) -> None:
     status, data, _ = ask(server, "state")
     state = json.loads(data)
     assert status == 200
-    assert (state["source"], state["classes"], state["photos"]) == ("photos", ["cat", "dog"], 1234)
+    assert (state["source"], state["classes"]) == ("photos", ["cat", "dog"])
+    assert (state["photos"], state["expected"]) == (1234, 3)
     assert state["suspects"][0] == {
         "name": f"cat/{some[0].name}",
         "split": "train",

@@ -13,8 +13,7 @@ Sources:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import exp, log
 from typing import Any
 
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from pawprint.classifier import SMALLEST, at_temperature
 from pawprint.evaluation.cross_fitting import cross_fitted
 from pawprint.evaluation.intervals import Interval, wilson_interval
-from pawprint.evaluation.metrics import log_loss
+from pawprint.evaluation.metrics import Plain, log_loss
 from pawprint.evaluation.predictions import answers, check_predictions
 
 BINS = 15
@@ -56,7 +55,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Reliability:
+class Reliability(Plain):
     """How far probabilities can be taken at their word.
 
     Args:
@@ -75,31 +74,9 @@ class Reliability:
     log_loss: float
     bins: tuple[Bin, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give it as plain numbers, lists and dicts, ready for JSON."""
-        bins = [{**asdict(one), "interval": list(one.interval)} for one in self.bins]
-        return {**asdict(self), "bins": bins}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Reliability:
-        """Read back what `to_dict` gave.
-
-        Raises:
-            ValueError: an entry is missing or is not of the expected kind.
-        """
-        try:
-            return cls(
-                ece=float(fields["ece"]),
-                brier=float(fields["brier"]),
-                log_loss=float(fields["log_loss"]),
-                bins=tuple(map(_bin_from_dict, fields["bins"])),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a dict of a reliability: {error!r}") from error
-
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Plain):
     """What a temperature does for the probabilities.
 
     Args:
@@ -116,27 +93,6 @@ class Calibration:
     temperature: float
     before: Reliability
     after: Reliability
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give it as plain numbers, lists and dicts, ready for JSON."""
-        before, after = self.before.to_dict(), self.after.to_dict()
-        return {"temperature": self.temperature, "before": before, "after": after}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Calibration:
-        """Read back what `to_dict` gave.
-
-        Raises:
-            ValueError: an entry is missing or is not of the expected kind.
-        """
-        try:
-            return cls(
-                temperature=float(fields["temperature"]),
-                before=Reliability.from_dict(fields["before"]),
-                after=Reliability.from_dict(fields["after"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a dict of a calibration: {error!r}") from error
 
 
 def calibrate(
@@ -305,15 +261,3 @@ def _checked(
     truth, probabilities = np.asarray(truth), np.asarray(probabilities)
     check_predictions(truth, probabilities)
     return truth.astype(np.int64), probabilities.astype(np.float64)
-
-
-def _bin_from_dict(fields: Mapping[str, Any]) -> Bin:
-    low, high = fields["interval"]
-    return Bin(
-        low=float(fields["low"]),
-        high=float(fields["high"]),
-        count=int(fields["count"]),
-        confidence=float(fields["confidence"]),
-        accuracy=float(fields["accuracy"]),
-        interval=(float(low), float(high)),
-    )

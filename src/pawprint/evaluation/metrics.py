@@ -1,11 +1,13 @@
 """Figures of a classifier from its probabilities, with NumPy alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from pawprint.evaluation.curves import area_under_precision, area_under_roc, counts_above, rank
 from pawprint.evaluation.intervals import (
@@ -19,6 +21,43 @@ from pawprint.evaluation.intervals import (
 from pawprint.evaluation.predictions import answers, check_predictions
 
 _Bounded = tuple[float | None, Interval | None]
+
+
+class Plain:
+    """A dataclass that is written as JSON and read back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain numbers, strings, lists and dicts, ready for JSON.
+
+        Returns:
+            a dict with one entry per field; tuples become lists.
+        """
+        fields: dict[str, Any] = to_jsonable_python(self)
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Read back what `to_dict` gave.
+
+        Args:
+            fields: the dict, possibly after a trip through JSON; other entries are passed over.
+
+        Returns:
+            what equals that which was written.
+
+        Raises:
+            ValueError: an entry is missing or is not of the expected kind.
+
+        >>> Figures.from_dict({})
+        Traceback (most recent call last):
+        ValueError: not a dict of Figures: count: Field required
+        """
+        try:
+            return TypeAdapter(cls).validate_python(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise ValueError(f"not a dict of {cls.__name__}: {where}: {first['msg']}") from error
 
 
 @dataclass(frozen=True)
@@ -50,7 +89,7 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Figures(Plain):
     """How well a classifier did on a set of photos.
 
     Args:
@@ -88,59 +127,6 @@ class Figures:
     average_precision: float | None
     average_precision_interval: Interval | None
     log_loss: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain numbers, strings, lists and dicts, ready for JSON.
-
-        Returns:
-            a dict with one entry per field; tuples become lists.
-
-        >>> two = figures(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["cat", "dog"])
-        >>> two.to_dict()["confusion"]
-        [[1, 0], [0, 1]]
-        """
-        fields = {key: _listed(value) for key, value in asdict(self).items()}
-        fields["classes"] = [
-            {key: _listed(value) for key, value in asdict(one).items()} for one in self.classes
-        ]
-        fields["confusion"] = [list(row) for row in self.confusion]
-        return fields
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Figures":
-        """Read figures back from what `to_dict` gave.
-
-        Args:
-            fields: the dict, possibly after a trip through JSON.
-
-        Returns:
-            figures equal to those written.
-
-        Raises:
-            ValueError: an entry is missing or is not of the expected kind.
-
-        >>> Figures.from_dict({})
-        Traceback (most recent call last):
-        ValueError: not a dict of figures: KeyError('count')
-        """
-        try:
-            return cls(
-                count=int(fields["count"]),
-                accuracy=float(fields["accuracy"]),
-                accuracy_interval=_pair(fields["accuracy_interval"]),
-                balanced_accuracy=float(fields["balanced_accuracy"]),
-                balanced_accuracy_interval=_pair(fields["balanced_accuracy_interval"]),
-                confidence=float(fields["confidence"]),
-                classes=tuple(map(_class_from_dict, fields["classes"])),
-                confusion=tuple(tuple(int(n) for n in row) for row in fields["confusion"]),
-                roc_auc=_optional(fields["roc_auc"]),
-                roc_auc_interval=_optional_pair(fields["roc_auc_interval"]),
-                average_precision=_optional(fields["average_precision"]),
-                average_precision_interval=_optional_pair(fields["average_precision_interval"]),
-                log_loss=float(fields["log_loss"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a dict of figures: {error!r}") from error
 
 
 def figures(
@@ -270,33 +256,3 @@ def _areas(
         interval = None if drawn is None else percentile_interval(drawn[place], value, confidence)
         found.append((value, interval))
     return found[0], found[1]
-
-
-def _class_from_dict(fields: Mapping[str, Any]) -> ClassFigures:
-    return ClassFigures(
-        label=str(fields["label"]),
-        count=int(fields["count"]),
-        precision=_optional(fields["precision"]),
-        precision_interval=_optional_pair(fields["precision_interval"]),
-        recall=_optional(fields["recall"]),
-        recall_interval=_optional_pair(fields["recall_interval"]),
-        f1=_optional(fields["f1"]),
-        f1_interval=_optional_pair(fields["f1_interval"]),
-    )
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _pair(value: Any) -> Interval:
-    low, high = value
-    return float(low), float(high)
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _optional_pair(value: Any) -> Interval | None:
-    return None if value is None else _pair(value)

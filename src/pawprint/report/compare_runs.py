@@ -117,7 +117,7 @@ pawprint train wrote
 
 
 def _row(run: RunFiles, against: Comparison | None) -> ComparedRun:
-    record, figures = run.record, run.metrics.validation
+    record, figures = run.record, run.metrics.validation.figures
     low, high = figures.accuracy_interval
     return ComparedRun(
         os.fspath(run.folder),

@@ -5,42 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pawprint.evaluation.calibration import Calibration
+from pawprint.evaluation.metrics import Figures
 from pawprint.evaluation.paired import Comparison
 from pawprint.pages.thumbnails import Small
-
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class ClassFigures:
-    """As `evaluation.metrics.ClassFigures`; an interval may be unknown."""
-
-    label: str
-    count: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    precision_interval: Interval | None = None
-    recall_interval: Interval | None = None
-    f1_interval: Interval | None = None
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """How well probabilities mean what they say."""
-
-    ece: float
-    brier: float
-    log_loss: float
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What logits are divided by, and what that does to the probabilities."""
-
-    temperature: float
-    before: Reliability
-    after: Reliability
 
 
 @dataclass(frozen=True)
@@ -52,26 +20,17 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """As `evaluation.metrics.Figures`, with all else that `metrics.json` says of a side.
+class Judged:
+    """How well the photos of a side are answered.
 
     Args:
+        figures: of these.
+        calibration: of the probabilities, where that was measured.
+        decision: how they become answers, where that is known.
         folds: how many networks judged, each the photos that it had not seen; 0 for the one.
     """
 
-    count: int
-    accuracy: float
-    accuracy_interval: Interval
-    confidence: float
-    classes: tuple[ClassFigures, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    roc_auc: float | None
-    log_loss: float
-    roc_auc_interval: Interval | None = None
-    balanced_accuracy: float | None = None
-    balanced_accuracy_interval: Interval | None = None
-    average_precision: float | None = None
-    average_precision_interval: Interval | None = None
+    figures: Figures
     calibration: Calibration | None = None
     decision: Decision | None = None
     folds: int = 0
@@ -205,7 +164,7 @@ class Report:
         made_by: the command that it is of.
         title: whose it is.
         about: what it is of, in a few words each.
-        figures: by side, how well it does; the first is the one to go by.
+        judged: by side, how well it does; the first is the one to go by.
         held_out: none of the photos that judge was trained on.
         worries: what a reader should know first.
         photos: by class and side, how many.
@@ -230,7 +189,7 @@ class Report:
     made_by: str
     title: str
     about: tuple[str, ...]
-    figures: Mapping[str, Figures]
+    judged: Mapping[str, Judged]
     held_out: bool = False
     worries: tuple[Worry, ...] = ()
     photos: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -252,6 +211,6 @@ class Report:
     notes: tuple[str, ...] = ()
 
     @property
-    def main(self) -> Figures:
-        """The figures to go by."""
-        return next(iter(self.figures.values()))
+    def main(self) -> Judged:
+        """What to go by."""
+        return next(iter(self.judged.values()))

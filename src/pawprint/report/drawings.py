@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pawprint.data.wording import shown
+from pawprint.evaluation.calibration import Calibration
+from pawprint.evaluation.metrics import Figures
 from pawprint.pages import data_uri
 from pawprint.pages.words import counted, interval, number, percent, percents
-from pawprint.report.contents import Figures, Plot
+from pawprint.report.contents import Plot
 from pawprint.report.run_files import Metrics, Tried
 
 TABLED = 12  # classes up to which a table of confusion is better than a plot
@@ -23,7 +25,7 @@ def drawings(plots: Mapping[str, bytes], metrics: Metrics) -> tuple[Plot, ...]:
     Returns:
         Those that there are, and that tell more than the page's tables, in the page's order.
     """
-    found = metrics.validation
+    found, calibration = metrics.validation.figures, metrics.validation.calibration
     told: tuple[tuple[str, str, str, Callable[[], str]], ...] = (
         ("confusion_matrix", "confusion", "Confusion matrix", lambda: _confusion(found)),
         ("roc_curve", "figures", "ROC curve", lambda: _roc(found)),
@@ -33,7 +35,7 @@ def drawings(plots: Mapping[str, bytes], metrics: Metrics) -> tuple[Plot, ...]:
             "Precision against recall",
             lambda: _precision_recall(found),
         ),
-        ("reliability", "calibration", "Reliability", lambda: _reliability(found)),
+        ("reliability", "calibration", "Reliability", lambda: _reliability(calibration)),
         ("training_curves", "stages", "Epoch by epoch", lambda: _history(metrics.history)),
         ("head_strength", "stages", "Strength of the head", lambda: _strength(metrics.head)),
     )
@@ -47,10 +49,11 @@ def drawings(plots: Mapping[str, bytes], metrics: Metrics) -> tuple[Plot, ...]:
 def confused(figures: Figures) -> list[tuple[str, str, int, float]]:
     """The pairs of classes that are taken for one another, the most frequent first.
 
-    >>> from pawprint.report.contents import ClassFigures
-    >>> rows = tuple(ClassFigures(name, 2, None, None, None) for name in ("cat", "dog"))
-    >>> two = Figures(4, 0.75, (0.3, 1.0), 0.95, rows, ((1, 1), (0, 2)), None, 0.5)
-    >>> confused(two)
+    >>> import numpy as np
+    >>> from pawprint.evaluation.metrics import figures
+    >>> second = np.array([0.1, 0.9, 0.9, 0.8])
+    >>> given = np.stack([1 - second, second], axis=1)
+    >>> confused(figures(np.array([0, 0, 1, 1]), given, ["cat", "dog"]))
     [('cat', 'dog', 1, 0.5)]
 
     Returns:
@@ -86,10 +89,10 @@ def _precision_recall(figures: Figures) -> str:
     return f"{said}{f' ({within})' if within else ''}"
 
 
-def _reliability(figures: Figures) -> str:
-    if figures.calibration is None:
+def _reliability(calibration: Calibration | None) -> str:
+    if calibration is None:
         return "how often answers of each probability are right"
-    before, after = figures.calibration.before, figures.calibration.after
+    before, after = calibration.before, calibration.after
     return (
         f"probabilities are off by {percent(before.ece)} on average before calibration and by "
         f"{percent(after.ece)} after it"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from pawprint.evaluation.evaluate import Evaluation
 from pawprint.pages.words import counted
-from pawprint.report.contents import Figures, Gallery, Report, Unknown
+from pawprint.report.contents import Gallery, Judged, Report, Unknown
 from pawprint.report.drawings import drawings
 from pawprint.report.run_files import Answer, Metrics
 from pawprint.report.worries import worries_of, worries_of_data, worst_first
@@ -50,8 +47,7 @@ def of_evaluation(
         plots: SVGs by name.
         command: that does it again.
     """
-    values: dict[str, Any] = evaluation.to_dict()
-    found = TypeAdapter(Figures).validate_python(values)
+    judged, found = Judged(evaluation.figures, evaluation.calibration), evaluation.figures
     left_out = sum(fault.count for fault in evaluation.faults)
     side = evaluation.split or "all"
     refused = evaluation.refused
@@ -63,13 +59,13 @@ def of_evaluation(
             counted(found.count, "photo"),
             counted(len(found.classes), "class"),
         ),
-        figures={side: found},
-        worries=worst_first(worries_of(found), worries_of_data((), left_out, 0, found.count)),
+        judged={side: judged},
+        worries=worst_first(worries_of(judged), worries_of_data((), left_out, 0, found.count)),
         photos={one.label: {side: one.count} for one in found.classes},
         left_out=tuple((fault.path, fault.reason) for fault in evaluation.faults[:_LEFT_OUT]),
         left_out_count=left_out,
         unknown=None if refused is None else Unknown(None, found.count, refused),
         galleries=tuple(galleries),
-        plots=drawings(plots or {}, Metrics(found)),
+        plots=drawings(plots or {}, Metrics(judged)),
         command=command,
     )

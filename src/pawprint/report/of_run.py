@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -38,10 +37,7 @@ def of_run(files: RunFiles, galleries: Sequence[Gallery] = ()) -> Report:
             counted(total, "photo"),
             counted(len(record.classes), "class"),
         ),
-        figures={
-            "validation": replace(metrics.validation, folds=record.folds),
-            **({"test": metrics.test} if metrics.test else {}),
-        },
+        judged=metrics.sides,
         held_out=True,
         worries=_worries(files, findings),
         photos={

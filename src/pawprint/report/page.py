@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pawprint.data.layout import SPLITS
+from pawprint.evaluation.metrics import Figures
 from pawprint.evaluation.paired import in_words
 from pawprint.pages.template import template
 from pawprint.pages.words import interval, number, percent, percents
-from pawprint.report.contents import Figures, Report
+from pawprint.report.contents import Report
 from pawprint.report.drawings import TABLED, confused, in_short
 
 _FOLDED = 30  # classes from which tables are folded away
@@ -27,10 +28,11 @@ class _Row:
 def page(report: Report) -> str:
     """Render the page.
 
-    >>> from pawprint.report.contents import ClassFigures
-    >>> rows = tuple(ClassFigures(name, 2, 1.0, 1.0, 1.0) for name in ("cat", "dog"))
-    >>> two = Figures(4, 1.0, (0.51, 1.0), 0.95, rows, ((2, 0), (0, 2)), 1.0, 0.1)
-    >>> text = page(Report("pawprint evaluate", "pets", (), {"validation": two}))
+    >>> import numpy as np
+    >>> from pawprint.evaluation.metrics import figures
+    >>> from pawprint.report.contents import Judged
+    >>> two = figures(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["cat", "dog"])
+    >>> text = page(Report("pawprint evaluate", "pets", (), {"validation": Judged(two)}))
     >>> "<h1>pets</h1>" in text
     True
 
@@ -40,17 +42,21 @@ def page(report: Report) -> str:
     Returns:
         HTML. A half of a surrogate pair may be in it, where a name has one.
     """
+    main = report.main.figures
     return template("pawprint.report", "page.html.j2").render(
+        calibration=report.main.calibration,
         compared=in_words(report.before.comparison) if report.before else "",
-        confused=confused(report.main)[:_PAIRS],
-        expected=_expected(report.main),
+        confused=confused(main)[:_PAIRS],
+        decision=report.main.decision,
+        expected=_expected(main),
         folded=_FOLDED,
-        in_short=in_short(report.main),
-        main=report.main,
+        folds=report.main.folds,
+        in_short=in_short(main),
+        main=main,
         report=report,
         rows=_rows(report),
         sections=_sections(report),
-        shares=_shares(report.main),
+        shares=_shares(main),
         sides=_sides(report),
         tabled=TABLED,
     )
@@ -63,7 +69,7 @@ def _sections(report: Report) -> list[tuple[str, str]]:
     sections = [
         ("before", "Compared with the run before", report.before),
         ("figures", "Figures", True),
-        ("confusion", "What is taken for what", confused(report.main)),
+        ("confusion", "What is taken for what", confused(report.main.figures)),
         ("calibration", "Calibration", report.main.calibration),
         ("unknown", "Saying “I do not know”", report.unknown),
         *((gallery.name, gallery.title, gallery.tiles) for gallery in report.galleries),
@@ -93,7 +99,7 @@ def _expected(figures: Figures) -> str:
 
 def _rows(report: Report) -> list[_Row]:
     """The table of figures; of those that no side has, there is no row."""
-    sides = list(report.figures.values())
+    sides = [judged.figures for judged in report.judged.values()]
     rows = [
         _Row(
             "Accuracy",

@@ -15,7 +15,7 @@ from pawprint.parallel import map_chunks
 from pawprint.progress import SILENT, Progress
 from pawprint.report.contents import Gallery, Tile
 from pawprint.report.originals import Read
-from pawprint.report.run_files import Answer, Suspect
+from pawprint.report.run_files import Answer, Suspects
 
 MOST = 24  # photos of a kind
 _CHUNK = 4  # photos a thread looks at
@@ -93,17 +93,11 @@ class Pictures:
         ]
         return [gallery for gallery in found if gallery.tiles]
 
-    def of_suspects(self, suspects: Sequence[Suspect], count: int, judged_by: str) -> list[Gallery]:
-        """Photos whose labels may be wrong; none, where there are none.
-
-        Args:
-            suspects: the worst first.
-            count: of all of them.
-            judged_by: what judged them, in words.
-        """
-        if not suspects:
+    def of_suspects(self, suspects: Suspects) -> list[Gallery]:
+        """Photos whose labels may be wrong; none, where there are none."""
+        chosen = suspects.ranked[:MOST]
+        if not chosen:
             return []
-        chosen = suspects[:MOST]
         small = self._small([suspect.path for suspect in chosen])
         tiles = tuple(
             Tile(
@@ -116,12 +110,13 @@ class Pictures:
             )
             for suspect in chosen
         )
-        by = f", by {judged_by}" if judged_by else ""
         advice = (
-            f"Photos whose given label is much less probable than another{by}. Look at them, and "
-            "correct those that are wrong: they mislead the training and the figures."
+            "Photos whose given label is much less probable than another, by "
+            f"{suspects.judged_by}. Expect about {suspects.expected:,} of all "
+            f"{suspects.photos:,} labels to be wrong. Look at them, and correct those that are "
+            "wrong: they mislead the training and the figures."
         )
-        return [Gallery("suspects", "Labels that may be wrong", advice, count, tiles)]
+        return [Gallery("suspects", "Labels that may be wrong", advice, suspects.count, tiles)]
 
     def _tiles(
         self,

@@ -6,22 +6,23 @@ import csv
 import io
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import InstanceOf, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, InstanceOf, TypeAdapter, ValidationError
 
 from pawprint.data.wording import os_reason, shown
 from pawprint.errors import RunError
+from pawprint.evaluation.metrics import Figures
 from pawprint.evaluation.paired import Comparison
-from pawprint.report.contents import Before, Figures, Unknown
+from pawprint.report.contents import Before, Judged, Unknown
 
-SIDES = ("validation", "test")
+_DOUBTS = ("run.json", "suspects.json")
 _NEEDED = (
-    "run.json",
+    *_DOUBTS,
     "metrics.json",
     "predictions.csv",
     "manifest.csv",
@@ -32,6 +33,7 @@ _ANSWER = ["path", "split", "label", "predicted"]
 
 Kind = TypeVar("Kind")
 Text = InstanceOf[str]  # of files, whose names need not be UTF-8
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,9 @@ class Record:
     created: str
     versions: dict[str, str]
     notes: tuple[Text, ...]
-    folds: int
     seconds: dict[str, float]
     restored: tuple[int, ...] = ()
-    place: Text = ""
+    place: Annotated[Text, Field(validation_alias="from")] = ""
     command: Text = ""
     unknown: Unknown | None = None
     corrections: Corrections | None = None
@@ -86,18 +87,26 @@ class Outcome:
     comparison: Comparison | None
 
 
+def _apart(values: Any) -> Any:
+    """The figures of a side, which lie beside all else that the file says of it."""
+    return {**values, "figures": values} if isinstance(values, dict) else values
+
+
+Side = Annotated[Judged, BeforeValidator(_apart)]
+
+
 @dataclass(frozen=True)
 class Metrics:
     """What `metrics.json` says."""
 
-    validation: Figures
-    test: Figures | None = None
+    validation: Side
+    test: Side | None = None
     head: tuple[Tried, ...] = ()
     stages: tuple[Outcome, ...] = ()
     history: tuple[dict[str, float | None], ...] = ()
 
     @property
-    def sides(self) -> dict[str, Figures]:
+    def sides(self) -> dict[str, Judged]:
         """By side, those that there are."""
         both = {"validation": self.validation, "test": self.test}
         return {side: found for side, found in both.items() if found is not None}
@@ -126,24 +135,44 @@ class Answer:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A photo whose label looks wrong."""
+    """A photo whose label may be wrong.
+
+    Args:
+        path: of the photo, as the run's manifest has it.
+        sha256: of its bytes, in hexadecimal.
+        split: the side it was on.
+        given: its label.
+        suggested: the class that it looks like.
+        given_probability: of the one,
+        suggested_probability: and of the other, as a model sees it that was not trained on it.
+    """
 
     path: Text
+    sha256: str
+    split: str
     given: str
     suggested: str
-    given_probability: float
-    suggested_probability: float
-    split: str = ""
+    given_probability: Probability
+    suggested_probability: Probability
 
 
 @dataclass(frozen=True)
 class Suspects:
-    """What `suspects.json` says, the worst first."""
+    """What `suspects.json` says.
 
-    judged_by: str = ""
-    photos: int = 0
-    count: int = 0
-    suspects: tuple[Suspect, ...] = ()
+    Args:
+        judged_by: the model, in words.
+        photos: how many were judged.
+        count: how many are suspect.
+        expected: about how many labels are wrong.
+        ranked: the suspects, worst first; of very many, the worst.
+    """
+
+    judged_by: str
+    photos: int
+    count: int
+    expected: int
+    ranked: Annotated[tuple[Suspect, ...], Field(validation_alias="suspects")]
 
 
 @dataclass(frozen=True)
@@ -169,8 +198,8 @@ class RunFiles:
     hashes: Mapping[str, str]
     left_out: tuple[tuple[str, str], ...]
     recipe: str
-    suspects: Suspects = field(default_factory=Suspects)
-    plots: Mapping[str, bytes] = field(default_factory=dict)
+    suspects: Suspects
+    plots: Mapping[str, bytes]
 
     @property
     def stages(self) -> list[dict[str, Any]]:
@@ -186,33 +215,54 @@ def read_run(folder: Path) -> RunFiles:
         folder: as `pawprint train` wrote it.
 
     Returns:
-        What its files say; keys and files that older runs have not are taken for not there.
+        What its files say.
 
     Raises:
         RunError: it is no run, a file is missing, or one does not say what it should.
     """
-    _check(folder)
-    record = _json(folder / "run.json", Record, place="from")
+    _check(folder, _NEEDED)
+    record, suspects = read_suspects(folder)
     metrics = _json(folder / "metrics.json", Metrics)
     for found in metrics.sides.values():
-        if not _fits(found, record.classes):
+        if not _fits(found.figures, record.classes):
             _malformed(folder / "metrics.json", "its classes are not those of run.json")
-    suspects = folder / "suspects.json"
+    answers = tuple(_answers(folder / "predictions.csv", record.classes))
+    hashes = {row[0]: row[1] for row in _rows(folder / "manifest.csv", ["path", "sha256"])}
+    if not all(answer.path in hashes for answer in answers):
+        _malformed(folder / "predictions.csv", "it has photos that manifest.csv has not")
     return RunFiles(
         folder,
         record,
         metrics,
-        tuple(_answers(folder / "predictions.csv", record.classes)),
-        {row[0]: row[1] for row in _rows(folder / "manifest.csv", ["path", "sha256"])},
+        answers,
+        hashes,
         tuple((row[0], row[1]) for row in _rows(folder / "left_out.csv", ["path", "reason"])),
         _recipe(folder / "recipe.toml"),
-        _json(suspects, Suspects) if suspects.exists() else Suspects(),
+        suspects,
         {path.stem: _bytes(path) for path in sorted((folder / "plots").glob("*.svg"))},
     )
 
 
-def _check(folder: Path) -> None:
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+def read_suspects(folder: Path) -> tuple[Record, Suspects]:
+    """Read which labels a run doubts, and of what; nothing else of it needs to be there.
+
+    Args:
+        folder: as `pawprint train` wrote it.
+
+    Raises:
+        RunError: as of `read_run`.
+    """
+    _check(folder, _DOUBTS)
+    record = _json(folder / "run.json", Record)
+    suspects = _json(folder / "suspects.json", Suspects)
+    labels = {label for row in suspects.ranked for label in (row.given, row.suggested)}
+    if not labels <= set(record.classes):
+        _malformed(folder / "suspects.json", "its classes are not those of run.json")
+    return record, suspects
+
+
+def _check(folder: Path, needed: Iterable[str]) -> None:
+    missing = [name for name in needed if not (folder / name).is_file()]
     if "run.json" in missing:
         what = "has no run.json" if folder.is_dir() else "is not a folder"
         raise RunError(
@@ -234,15 +284,12 @@ def _fits(figures: Figures, classes: tuple[str, ...]) -> bool:
     )
 
 
-def _json(path: Path, kind: type[Kind], **renamed: str) -> Kind:
-    """A JSON file as a dataclass, some of whose fields are called otherwise in the file."""
+def _json(path: Path, kind: type[Kind]) -> Kind:
+    """A JSON file as a dataclass."""
     try:
         values = json.loads(_text(path), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         _malformed(path, f"it is no JSON: {error}", error)
-    if isinstance(values, dict):
-        for own, theirs in renamed.items():
-            values[own] = values.get(theirs) or ""
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
@@ -319,5 +366,5 @@ def _bytes(path: Path) -> bytes:
 def _malformed(path: Path, what: str, error: Exception | None = None) -> NoReturn:
     raise RunError(
         f"{shown(str(path))} is not what pawprint train writes ({what}); take an intact copy of "
-        "the run, or train again"
+        "the run or, if an older pawprint made it, train again"
     ) from error

@@ -8,7 +8,7 @@ from math import sqrt
 
 from pawprint.data.wording import shown
 from pawprint.pages.words import counted, percent, percents
-from pawprint.report.contents import Count, Figures, Worry
+from pawprint.report.contents import Count, Judged, Worry
 
 _WIDE = 0.08  # an interval that leaves open what matters
 _WEAK = 0.1  # by so much less a class is found than photos are right
@@ -17,15 +17,16 @@ _CHANCE = 1.55  # and by this, over the root of the photos, 15 bins of them by c
 _SUSPECT = 0.002  # of the labels
 
 
-def worries_of(figures: Figures) -> Iterator[Worry]:
+def worries_of(judged: Judged) -> Iterator[Worry]:
     """What the figures themselves give reason to worry about.
 
-    >>> from pawprint.report.contents import ClassFigures
-    >>> rows = tuple(ClassFigures(name, 2, 1.0, 1.0, 1.0) for name in ("cat", "dog"))
-    >>> few = Figures(4, 1.0, (0.51, 1.0), 0.95, rows, ((2, 0), (0, 2)), 1.0, 0.1)
-    >>> [worry.text for worry in worries_of(few)]
-    ['4 photos are few to judge by: the true figure may lie anywhere from 51.00 to 100\\xa0%.']
+    >>> import numpy as np
+    >>> from pawprint.evaluation.metrics import figures
+    >>> few = figures(np.array([0, 1] * 2), np.array([[0.9, 0.1], [0.2, 0.8]] * 2), ["cat", "dog"])
+    >>> [worry.text for worry in worries_of(Judged(few))]
+    ['4 photos are few to judge by: the true figure may lie anywhere from 51.01 to 100\\xa0%.']
     """
+    figures, calibration = judged.figures, judged.calibration
     low, high = figures.accuracy_interval
     largest = max(figures.classes, key=lambda one: one.count)
     always = largest.count / figures.count
@@ -52,7 +53,6 @@ def worries_of(figures: Figures) -> Iterator[Worry]:
             f"{percent(weakest.recall)} are found.",
             "figures",
         )
-    calibration = figures.calibration
     most = max(_OFF, _CHANCE / sqrt(figures.count))
     if calibration is not None and calibration.after.ece > most:
         yield Worry(

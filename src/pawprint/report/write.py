@@ -61,12 +61,11 @@ pawprint train wrote
     place = files.record.place if source is None else source
     if not isinstance(place, Source):
         place = os.fspath(place)
-    suspects = files.suspects
     with originals(place, files.hashes, progress) as read:
         pictures = Pictures(read, explain, progress)
         galleries = [
             *pictures.of_answers(files.answers, files.record.classes),
-            *pictures.of_suspects(suspects.suspects, suspects.count, suspects.judged_by),
+            *pictures.of_suspects(files.suspects),
         ]
     return write_page(of_run(files, galleries), path)
 

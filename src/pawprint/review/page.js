@@ -275,7 +275,8 @@ async function start() {
   const many = state.suspects.length;
   by("about").textContent =
     `${count(many, "label")} of ${state.photos.toLocaleString("en")} may be wrong, ` +
-    `the worst first, as judged by ${state.judged_by}.`;
+    `the worst first, as judged by ${state.judged_by}; expect about ` +
+    `${state.expected.toLocaleString("en")} to be wrong.`;
   by("file").textContent = state.file;
   by("command").textContent = state.command;
   offerClasses();

@@ -1,7 +1,7 @@
 """A review as a web page for this computer's own user: http.server, on the loopback alone.
 
 ```
-GET  /TOKEN/            the page, its page.css and page.js
+GET  /TOKEN/            the page; its page.css, page.js, and the base.css of all pages
 GET  /TOKEN/state       the suspects and what was said of them
 GET  /TOKEN/photo/N     the photo of suspect N, as a JPEG; or why there is none
 POST /TOKEN/verdict/N   {"verdict": "keep" | "relabel" | "exclude" | null, "label": "dog"}
@@ -32,9 +32,10 @@ _HOST = "127.0.0.1"
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 _NUMBERED = re.compile(r"(photo|verdict)/([0-9]{1,9})")
 _FILES = {
-    "": ("page.html", "text/html; charset=utf-8"),
-    "page.css": ("page.css", "text/css; charset=utf-8"),
-    "page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "": ("pawprint.review", "page.html", "text/html; charset=utf-8"),
+    "base.css": ("pawprint.pages", "base.css.j2", "text/css; charset=utf-8"),
+    "page.css": ("pawprint.review", "page.css", "text/css; charset=utf-8"),
+    "page.js": ("pawprint.review", "page.js", "text/javascript; charset=utf-8"),
 }
 _MAX_BODY = 4096  # bytes
 _POLL = 0.1  # seconds until a wish to end is noticed
@@ -110,8 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             asked = self._asked()
             if asked in _FILES:
-                name, kind = _FILES[asked]
-                data = (resources.files("pawprint.review") / name).read_bytes()
+                package, name, kind = _FILES[asked]
+                data = (resources.files(package) / name).read_bytes()
                 self._send(HTTPStatus.OK, data, kind)
             elif asked == "state":
                 self._tell(HTTPStatus.OK, self.server.session.state())

@@ -17,7 +17,8 @@ from pawprint.data.sources import Source, SourcePhoto
 from pawprint.data.thumbnails import thumbnail
 from pawprint.data.wording import shown
 from pawprint.errors import PhotoError
-from pawprint.review.suspects import Suspect, Suspects
+from pawprint.report.run_files import Suspect
+from pawprint.review.suspects import Suspects
 
 _SIDE = 720  # of a photo as it is shown, in pixels
 
@@ -68,6 +69,7 @@ class Session:
             "classes": self.suspects.classes,
             "judged_by": self.suspects.judged_by,
             "photos": self.suspects.photos,
+            "expected": self.suspects.expected,
             "file": shown(str(self.file)),
             "command": self.command,
             "suspects": rows,
