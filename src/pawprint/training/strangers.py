@@ -59,25 +59,26 @@ def fit(
     if not refuse:
         return None
     sides = material.sides
+    some = _some(sides[TRAIN])
     if fold_of is None:
-        found = novelty.fit(embeddings(stage, material, TRAIN, _some(sides[TRAIN])))
+        found = novelty.fit(embeddings(stage, material, TRAIN, sides[TRAIN].part(some)))
         scores = found.scores(embeddings(stage, material, VALIDATION, sides[VALIDATION]))
     else:
         own = embeddings(stage, material, TRAIN, sides[TRAIN])
-        found, scores = novelty.fit(own[:_MOST]), np.empty(len(own))
+        found, scores = novelty.fit(own[some]), np.empty(len(own))
         for fold in np.unique(fold_of):
             held = fold_of == fold
-            scores[held] = novelty.fit(own[~held][:_MOST]).scores(own[held])
+            scores[held] = novelty.fit(own[some & ~held]).scores(own[held])
     limited = found.limited(scores, refuse)
     return Strangers(limited, scores / limited.limit, refuse)
 
 
-def _some(side: Side) -> Side:
-    """At most so many photos, chosen by what they contain."""
+def _some(side: Side) -> NDArray[np.bool_]:
+    """Which photos to fit to: at most so many, chosen by what they contain."""
     hashes = np.array([read.sha256 for read in side.reads])
     picked = np.zeros(len(hashes), dtype=bool)
     picked[np.argsort(hashes, kind="stable")[:_MOST]] = True
-    return side.part(picked)
+    return picked
 
 
 def embeddings(stage: Stage, material: Material, side: str, photos: Side) -> Embeddings:
