@@ -23,7 +23,8 @@ from pawprint.parallel import map_chunks
 Photo = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 
 UNKNOWN = "unknown"  # the label of a photo of no class
-SMALLEST = 1e-12  # probability that has a logit
+# Of a probability that has a logit: below it float32 knows none, where 1 - p is computed.
+SMALLEST = 1e-7
 _CHUNK = 16  # photos a thread decodes, then answers: few, so that the last one is not left alone
 
 
@@ -142,17 +143,25 @@ class Classifier:
         Returns:
             float64, shape (classes,).
         """
-        return self._answers(pixels)[0]
+        return at_temperature(self.measure(pixels)[0], self.card.temperature)
 
-    def _answers(self, pixels: Pixels) -> tuple[NDArray[np.float64], float | None]:
-        """A photo's probabilities, and its novelty where the network has it."""
+    def measure(self, pixels: Pixels) -> tuple[NDArray[np.float64], float | None]:
+        """What the network itself makes of a photo.
+
+        Args:
+            pixels: as of `probabilities`.
+
+        Returns:
+            Its probabilities before the temperature, float64, shape (classes,), and its novelty,
+            where the network has it.
+        """
         network = self._network.result()
         found = network(pixels)
         given = found[0].astype(np.float64)
         novelty = float(found[1][0]) if self.card.unknown else None
         if self.card.mirror:
             given = (given + network(mirrored(pixels))[0]) / 2
-        return at_temperature(given, self.card.temperature), novelty
+        return given, novelty
 
     def heatmap(self, pixels: Pixels, label: str) -> NDArray[np.float32] | None:
         """How much each place of a photo speaks for a class (Zhou et al. 2016).
@@ -207,7 +216,8 @@ class Classifier:
         ]
 
     def _answer(self, pixels: Pixels, name: str) -> Prediction:
-        given, novelty = self._answers(pixels)
+        plain, novelty = self.measure(pixels)
+        given = at_temperature(plain, self.card.temperature)
         over = given[1] >= self.card.threshold if len(given) == 2 else given.argmax()
         best = int(over)
         by_class = {label: float(p) for label, p in zip(self.classes, given, strict=True)}

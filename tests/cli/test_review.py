@@ -93,6 +93,24 @@ def test_ctrl_c_ends_it_with_what_was_said_and_what_comes_next(
     assert f"verdicts     1 in {file}" in again
 
 
+def test_a_second_round_goes_on_from_the_first(doubting: Path, photos: Path) -> None:
+    record = json.loads((doubting / "run.json").read_text())
+    record["command"] = "pawprint train photos --recipe best --corrections first.csv"
+    (doubting / "run.json").write_text(json.dumps(record))
+    judged = json.loads((doubting / "suspects.json").read_text())
+    judged["suspects"][0] |= {"given": "dog", "suggested": "cat"}
+    (doubting / "suspects.json").write_text(json.dumps(judged))
+    one, other = sorted(photos.glob("cat/cat_*"))[:2]
+    (doubting / "applied.csv").write_text(
+        f"path,given,verdict,label\ncat/{one.name},cat,relabel,dog\ncat/{other.name},cat,exclude,\n"
+    )
+    told = reviewed(doubting, signal.SIGINT, b'{"verdict": "relabel", "label": "cat"}')
+    file = doubting / "corrections.csv"
+    assert f"{file} (2 there already)" in told
+    assert f"verdicts     2 in {file} (1 kept, 0 relabelled, 1 excluded)" in told
+    assert told.endswith(f"next\n  pawprint train {photos} --recipe best --corrections {file}\n")
+
+
 def test_nothing_said_is_told(doubting: Path, tmp_path: Path) -> None:
     file = tmp_path / "other.csv"
     told = reviewed(doubting, signal.SIGINT, options=("--out", str(file)))

@@ -77,7 +77,7 @@ def everything() -> dict[str, dict[str, Any]]:
     return {
         "run.json": {
             "command": "pawprint train 'my photos' --recipe tiny",
-            "unknown": {"refuses": 0.01, "photos": 400, "refused": 6},
+            "unknown": {"refuses": 0.01, "photos": 400, "refused": 6, "right": 380},
             "corrections": {"file": "corrections.csv", "relabelled": 3, "excluded": 1},
             "before": {"run": "runs/older", "comparison": COMPARISON},
             "notes": ["Stage 2 overfits: use fewer epochs."],

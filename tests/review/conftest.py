@@ -42,13 +42,16 @@ def suspect() -> Callable[..., dict[str, Any]]:
 def write_run(photos: Path, tmp_path: Path) -> Callable[..., Path]:
     """Write a run's folder, as far as a review reads it."""
 
-    def write(*rows: dict[str, Any], classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+    def write(
+        *rows: dict[str, Any], classes: tuple[str, ...] = ("cat", "dog"), command: str = ""
+    ) -> Path:
         run = tmp_path / "run"
         run.mkdir()
         record = {
             "source": "photos",
             "from": str(photos),
             "classes": classes,
+            "command": command,
             **dict.fromkeys(("recipe", "fingerprint", "created"), ""),
             **{key: {} for key in ("photos", "findings", "versions", "seconds")},
             "left_out": 0,

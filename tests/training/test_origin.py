@@ -19,15 +19,21 @@ import pawprint
 from pawprint.data import corrections
 from pawprint.data.corrections import Applied, Correction, Verdict
 from pawprint.data.dataset import Dataset, Photo
+from pawprint.data.sources import open_source
 from pawprint.data.split import VALIDATION
 from pawprint.errors import RunError
 from pawprint.evaluation.metrics import figures
+from pawprint.progress import SILENT
+from pawprint.report.run_files import read_run
+from pawprint.testing import tiny_recipe
+from pawprint.training import recipe_files
 from pawprint.training.answers import Answered
 from pawprint.training.origin import Corrected, Origin, before, command
 from pawprint.training.recipe_files import parse_change
 from pawprint.training.run import Run
 
 Cli = Callable[..., Any]
+SOME = Applied(1, 0, 0)
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -217,35 +223,46 @@ def pets(*labels: str, hashes: tuple[str, ...] = ("a", "b", "c")) -> Dataset:
     return Dataset("pets", tuple(Photo(h, label, VALIDATION, h, 9, 8, 8) for h, label in photos))
 
 
-def after(file: Path, dataset: Dataset) -> Any:
-    origin = Origin("pets", "", Corrected(file, Applied(0, 0, 0)))
-    return before(origin, dataset, answered(dataset))
+def after(run: Run | None, dataset: Dataset, applied: Applied = SOME, **recipe: Any) -> Any:
+    """What is told of a run where its photos were corrected and trained on again."""
+    old = run and read_run(run.path)
+    origin = Origin("pets", "", Corrected(Path("corrections.csv"), b"", applied, old))
+    same = recipe_files.load(run.path / "recipe.toml") if run else tiny_recipe()
+    return before(origin, same.model_copy(update=recipe), dataset, answered(dataset))
 
 
-def test_a_run_of_other_classes_or_photos_is_not_compared_with(run: Run) -> None:
-    file = run.path / "corrections.csv"
-    assert after(file, pets("cat", "fox")) is None
-    assert after(file, pets("cat", "dog", "fox")) is None
-    assert after(file, pets("cat", "dog")) is None  # none of its photos
+def test_a_run_of_other_classes_photos_or_recipe_is_not_compared_with(run: Run) -> None:
+    assert after(run, pets("cat", "fox")) is None
+    assert after(run, pets("cat", "dog", "fox")) is None
+    assert after(run, pets("cat", "dog")) is None  # none of its photos
     known = {row["path"]: row["sha256"] for row in table(run.path / "manifest.csv")}
     one = known[table(run.path / "predictions.csv")[0]["path"]]
-    found = after(file, pets("cat", "dog", hashes=("a", one)))
+    both = pets("cat", "dog", hashes=("a", one))
+    found = after(run, both)
     assert found["comparison"]["count"] == 1
+    assert found["run"] == run.path.name
+    assert after(run, both, mirror=True) is None  # it would not be the corrections alone
+    assert after(run, both, Applied(0, 0, 5)) is None  # nothing was corrected
 
 
-def test_corrections_outside_of_a_run_are_not_compared(run: Run, tmp_path: Path) -> None:
-    assert Corrected(tmp_path / "corrections.csv", Applied(1, 0, 0)).run is None
-    assert after(tmp_path / "corrections.csv", pets("cat", "dog")) is None
-    assert before(Origin("pets", ""), pets("cat", "dog"), answered(pets("cat", "dog"))) is None
-    assert Corrected(run.path / "fix.csv", Applied(1, 0, 0)).run == run.path
+def test_corrections_outside_of_a_run_are_not_compared() -> None:
+    both = pets("cat", "dog")
+    assert after(None, both) is None
+    assert before(Origin("pets", ""), tiny_recipe(), both, answered(both)) is None
 
 
-def test_a_run_is_named_also_from_within_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = [row["sha256"] for row in table(run.path / "manifest.csv")]
-    for place, file in ((".", "fix.csv"), ("model", "../fix.csv")):
-        monkeypatch.chdir(run.path / place)
-        found = after(Path(file), pets(*["cat", "dog"] * 9, hashes=tuple(dict.fromkeys(known))))
-        assert found["run"] == run.path.name
+def test_the_run_is_that_which_the_file_lies_in_also_from_within_it(
+    reviewed: Run, tinted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(shutil.copytree(reviewed.path, tmp_path / "old")) / "fix.csv"
+    file.write_text("path,given,verdict,label\n", "utf-8")
+    for place, name in ((".", "fix.csv"), ("model", "../fix.csv")):
+        monkeypatch.chdir(file.parent / place)
+        with open_source(tinted) as opened:
+            found = Corrected.apply(opened, Path(name), SILENT)
+        assert found.before is not None
+        assert found.before.folder.name == "old"
+        assert found.content == file.read_bytes()
 
 
 # corrections that cannot be used

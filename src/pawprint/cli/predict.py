@@ -112,8 +112,9 @@ def _print_json(rows: Iterable[Row], *, explained: bool) -> None:
 
 def _print_csv(rows: Iterable[Row], classes: tuple[str, ...], *, explained: bool) -> None:
     writer = csv.writer(sys.stdout)
-    head = ["path", "label", "probability", "novelty", "error"]
-    writer.writerow([*head, *["explained"] * explained, *classes])
+    head = ["path", "label", "probability", "novelty", "error", *["explained"] * explained]
+    # A class may be called as a column is.
+    writer.writerow([*head, *(f"p({label})" if label in head else label for label in classes)])
     for answer, drawing in rows:
         told = [answer.path, answer.label, answer.probability, answer.novelty, answer.error]
         given = [answer.probabilities.get(label) for label in classes]

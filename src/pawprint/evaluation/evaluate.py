@@ -30,24 +30,29 @@ class Evaluation:
         figures: accuracy and the rest, of the class that each photo is most like.
         faults: files that were left out, each with its reason.
         calibration: what the model's temperature does to these photos' probabilities.
-        refused: how many of them it calls unknown; None where it never does.
+        known: bool, shape (n,), which of these it does not call unknown; None where it never does.
         photos: those that were judged, n of them.
         truth: int, shape (n,), their classes.
         predicted: int, shape (n,), the classes that they are most like, by the model's threshold.
         probabilities: float64, shape (n, classes).
-        novelty: float64, shape (n,), how unlike the photos trained on; None as `refused`.
+        novelty: float64, shape (n,), how unlike the photos trained on; None as `known`.
     """
 
     split: str | None
     figures: Figures
     faults: tuple[Fault, ...]
     calibration: Calibration
-    refused: int | None
+    known: NDArray[np.bool_] | None
     photos: tuple[SourcePhoto, ...]
     truth: NDArray[np.int64]
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     novelty: NDArray[np.float64] | None
+
+    @property
+    def refused(self) -> int | None:
+        """How many photos it calls unknown; None where it never does."""
+        return None if self.known is None else int((~self.known).sum())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -121,7 +126,7 @@ def evaluate_source(
         figures(truth, given, classifier.classes, predicted=predicted),
         (*faults, *skipped(opened)),
         Calibration(temperature, reliability(truth, plain), reliability(truth, given)),
-        sum(a.unknown for _, a in judged) if novelty else None,
+        np.array([not a.unknown for _, a in judged]) if novelty else None,
         tuple(photo for photo, _ in judged),
         truth,
         predicted,

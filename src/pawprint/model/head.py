@@ -182,6 +182,8 @@ def _solving() -> Iterator[None]:
     # times faster than two that wait for each other.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # at the iteration limit
+        # Few photos of many classes are no regression.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         yield
 
 

@@ -44,11 +44,13 @@ class Unknown:
         refuses: the share of ordinary photos that was to be refused, where that is known.
         photos: that it was tried on,
         refused: and how many of them were refused.
+        right: how many were not, and answered rightly.
     """
 
     refuses: float | None
     photos: int
     refused: int
+    right: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Worry:
     """Something a reader should know before trusting the figures.
 
     Args:
-        level: `warning` or `note`.
+        level: `error`, `warning` or `note`.
         text: what, in a sentence.
         section: of the page, that tells more; may be empty.
     """
@@ -183,7 +185,6 @@ class Report:
         command: that does it again.
         fingerprint: of the photos.
         created: when, in UTC.
-        notes: what else is to be said.
     """
 
     made_by: str
@@ -208,7 +209,6 @@ class Report:
     command: str = ""
     fingerprint: str = ""
     created: str = ""
-    notes: tuple[str, ...] = ()
 
     @property
     def main(self) -> Judged:

@@ -50,7 +50,6 @@ def of_evaluation(
     judged, found = Judged(evaluation.figures, evaluation.calibration), evaluation.figures
     left_out = sum(fault.count for fault in evaluation.faults)
     side = evaluation.split or "all"
-    refused = evaluation.refused
     return Report(
         made_by="pawprint evaluate",
         title=f"{model} on {source}",
@@ -64,8 +63,15 @@ def of_evaluation(
         photos={one.label: {side: one.count} for one in found.classes},
         left_out=tuple((fault.path, fault.reason) for fault in evaluation.faults[:_LEFT_OUT]),
         left_out_count=left_out,
-        unknown=None if refused is None else Unknown(None, found.count, refused),
+        unknown=_unknown(evaluation),
         galleries=tuple(galleries),
         plots=drawings(plots or {}, Metrics(judged)),
         command=command,
     )
+
+
+def _unknown(evaluation: Evaluation) -> Unknown | None:
+    if evaluation.refused is None or evaluation.known is None:
+        return None
+    right = int((evaluation.known & (evaluation.predicted == evaluation.truth)).sum())
+    return Unknown(None, evaluation.figures.count, evaluation.refused, right)

@@ -23,15 +23,18 @@ _CHUNK = 4  # photos a thread looks at
 Explain = Callable[[bytes, str, str], bytes | None]
 
 
-def confident_mistakes(answers: Iterable[Answer]) -> list[Answer]:
+def confident_mistakes(answers: Iterable[Answer], classes: Sequence[str]) -> list[Answer]:
     """The wrong answers, that of the highest probability first.
 
-    >>> sure, unsure = (Answer("1.jpg", "", "cat", "dog", (1 - p, p)) for p in (0.9, 0.6))
-    >>> [max(found.probabilities) for found in confident_mistakes([unsure, sure])]
-    [0.9, 0.6]
+    >>> some = (Answer("1.jpg", "", "cat", "dog", (1 - p, p)) for p in (0.1, 0.6, 0.9))
+    >>> [found.probabilities[1] for found in confident_mistakes(some, ["cat", "dog"])]
+    [0.9, 0.6, 0.1]
     """
-    wrong = [answer for answer in answers if answer.predicted != answer.label]
-    return sorted(wrong, key=lambda answer: (-max(answer.probabilities), answer.path))
+
+    def place(answer: Answer) -> tuple[float, str]:
+        return -answer.probabilities[classes.index(answer.predicted)], answer.path
+
+    return sorted((a for a in answers if a.predicted != a.label), key=place)
 
 
 def least_certain(answers: Iterable[Answer]) -> list[Answer]:
@@ -71,7 +74,7 @@ class Pictures:
             answers: a row a photo that judged.
             classes: of the probabilities, in their order.
         """
-        mistakes, uncertain = confident_mistakes(answers), least_certain(answers)
+        mistakes, uncertain = confident_mistakes(answers, classes), least_certain(answers)
         heat = " Beside it, what the answer rests on." if self.explain else ""
         found = [
             Gallery(

@@ -17,7 +17,6 @@ from pawprint.data.sources import Source, SourcePhoto
 from pawprint.data.thumbnails import thumbnail
 from pawprint.data.wording import shown
 from pawprint.errors import PhotoError
-from pawprint.report.run_files import Suspect
 from pawprint.review.suspects import Suspects
 
 _SIDE = 720  # of a photo as it is shown, in pixels
@@ -26,7 +25,9 @@ _SIDE = 720  # of a photo as it is shown, in pixels
 class Session:
     """What was said of a run's suspects so far, and more to be said, from any thread.
 
-    The file of corrections is read again before each change, so what else is done to it stays.
+    The file of corrections is read again before each change, so what else is done to it stays. It
+    has the corrections that the run was trained with, too: each of its rows is on a label of the
+    source, and each verdict on a label as it was in training.
 
     Args:
         suspects: of the run.
@@ -36,6 +37,7 @@ class Session:
 
     Raises:
         SourceError: the file is there and is no table of corrections.
+        OutputError: the run's own corrections cannot be written to it.
     """
 
     def __init__(self, suspects: Suspects, source: Source, location: str, file: Path) -> None:
@@ -43,16 +45,26 @@ class Session:
         self.file = file
         self._source = source
         self._location = location
-        self._names = {photo.path: source.relative(photo.path) for photo in source.photos}
-        self._by_name = {self._names[photo.path]: photo for photo in source.photos}
-        self._found = [self._find(suspect) for suspect in suspects.ranked]
+        self._photos = {source.relative(photo.path): photo for photo in source.photos}
+        self._names = [self._name(suspect.path) for suspect in suspects.ranked]
         self._lock = threading.Lock()
+        self._applied = {self._name(row.path): row for row in suspects.applied}
+        self._decided: set[str] = set()  # here; a row that stays as it was does not tell
         self._said = self._read()
+        if self._applied:
+            corrections.write(self.file, self._said.values())
 
     @property
     def command(self) -> str:
-        """How to train with the corrections."""
-        words = ("pawprint", "train", self._location, "--corrections", str(self.file))
+        """How to train as the run was, with the corrections."""
+        try:
+            options = shlex.split(self.suspects.command)[3:]  # after pawprint train SOURCE
+        except ValueError:  # no line that pawprint wrote
+            options = []
+        if "--corrections" in options:
+            old = options.index("--corrections")
+            del options[old : old + 2]
+        words = ("pawprint", "train", self._location, *options, "--corrections", str(self.file))
         return shlex.join(words)
 
     def counts(self) -> Counter[Verdict]:
@@ -63,7 +75,7 @@ class Session:
     def state(self) -> dict[str, Any]:
         """All that the page shows but the photos, as plain values."""
         with self._lock:
-            rows = [self._row(number) for number in range(len(self._found))]
+            rows = [self._row(number) for number in range(len(self._names))]
         return {
             "source": self.suspects.source,
             "classes": self.suspects.classes,
@@ -81,7 +93,7 @@ class Session:
         Raises:
             PhotoError: it is gone, cannot be read, or is no longer what was judged.
         """
-        return thumbnail(self._bytes(number), self._name(number), _SIDE)
+        return thumbnail(self._judged(number)[1], self._names[number], _SIDE)
 
     def decide(self, number: int, verdict: Verdict | None, label: str = "") -> None:
         """Write down a verdict.
@@ -96,49 +108,72 @@ class Session:
             OutputError: the file cannot be written.
             SourceError: it was made something else meanwhile.
         """
-        if verdict is not None:
-            self._bytes(number)
-        suspect, name = self.suspects.ranked[number], self._name(number)
+        name = self._names[number]
+        if verdict is None:
+            row = self._applied.get(name)
+        else:
+            row = self._correction(number, verdict, label)
         with self._lock:
             said = self._read()
-            if verdict is None:
+            if row is None:
                 said.pop(name, None)
             else:
-                said[name] = Correction(name, suspect.given, verdict, label, suspect.sha256)
+                said[name] = row
             corrections.write(self.file, said.values())
             self._said = said
+            if verdict is None:
+                self._decided.discard(name)
+            else:
+                self._decided.add(name)
 
     def _read(self) -> dict[str, Correction]:
-        """What the file says, by the names that photos have here."""
+        """What the file says, and of other photos the run's own corrections."""
         rows = corrections.read(self.file) if os.path.lexists(self.file) else []
-        return {self._names.get(row.path, row.path): row for row in rows}
+        return self._applied | {self._name(row.path): row for row in rows}
 
-    def _find(self, suspect: Suspect) -> SourcePhoto | None:
-        """A suspect's photo, though the source may have been called otherwise in training."""
-        parts = suspect.path.replace(os.sep, "/").split("/")
-        names = (suspect.path, *("/".join(parts[start:]) for start in range(len(parts))))
-        return next((self._by_name[name] for name in names if name in self._by_name), None)
-
-    def _name(self, number: int) -> str:
-        photo = self._found[number]
-        return self.suspects.ranked[number].path if photo is None else self._names[photo.path]
+    def _name(self, path: str) -> str:
+        """What a photo is called here, though the source may have been called otherwise."""
+        parts = path.replace(os.sep, "/").split("/")
+        names = (path, *("/".join(parts[start:]) for start in range(len(parts))))
+        return next((name for name in names if name in self._photos), path)
 
     def _row(self, number: int) -> dict[str, Any]:
-        name, said = self._name(number), self._said.get(self._name(number))
         row = asdict(self.suspects.ranked[number])
         del row["path"], row["sha256"]
-        verdict = {"verdict": said and said.verdict, "label": said.label if said else ""}
-        return {"name": shown(name), **row, **verdict}
+        verdict, label = self._verdict(number)
+        return {"name": shown(self._names[number]), **row, "verdict": verdict, "label": label}
 
-    def _bytes(self, number: int) -> bytes:
-        """The bytes that were judged, or why they are not to be had."""
-        photo, suspect, name = self._found[number], self.suspects.ranked[number], self._name(number)
-        where = self._source.name
+    def _verdict(self, number: int) -> tuple[Verdict | None, str]:
+        """What was said of a suspect since the training, and the label where it is relabelled."""
+        name, given = self._names[number], self.suspects.ranked[number].given
+        row = self._said.get(name)
+        if row is None or (row == self._applied.get(name) and name not in self._decided):
+            return None, ""
+        if row.verdict is Verdict.EXCLUDE:
+            return Verdict.EXCLUDE, ""
+        right = row.label or row.given
+        return (Verdict.KEEP, "") if right == given else (Verdict.RELABEL, right)
+
+    def _correction(self, number: int, verdict: Verdict, label: str) -> Correction:
+        """A verdict on a label as it was in training, as one on the source's."""
+        own, suspect = self._judged(number)[0].label, self.suspects.ranked[number]
+        right = label or suspect.given
+        if verdict is not Verdict.EXCLUDE:
+            verdict = Verdict.KEEP if right == own else Verdict.RELABEL
+        told = right if verdict is Verdict.RELABEL else ""
+        return Correction(self._names[number], own, verdict, told, suspect.sha256)
+
+    def _judged(self, number: int) -> tuple[SourcePhoto, bytes]:
+        """The photo that was judged and its bytes, or why they are not to be had."""
+        suspect, name, where = self.suspects.ranked[number], self._names[number], self._source.name
+        photo = self._photos.get(name)
         if photo is None:
             raise PhotoError(
                 name, f"it is not among the photos of {where}: moved or renamed, maybe"
             )
-        if photo.label != suspect.given:
+        applied = self._applied.get(name)
+        label = applied.label if applied and applied.given == photo.label else ""
+        if (label or photo.label) != suspect.given:
             raise PhotoError(
                 name,
                 f"it is labelled {photo.label} in {where}, and was {suspect.given} in training",
@@ -146,4 +181,4 @@ class Session:
         data = self._source.read(photo)
         if hashlib.sha256(data).hexdigest() != suspect.sha256:
             raise PhotoError(name, "the file has changed since the training")
-        return data
+        return photo, data

@@ -15,10 +15,14 @@ from pawprint.data.dataset import Dataset
 from pawprint.data.sources import Source
 from pawprint.progress import Progress
 from pawprint.report.compare_runs import Pairs
-from pawprint.report.run_files import read_run
+from pawprint.report.run_files import RunFiles, read_run
+from pawprint.training import recipe_files
 from pawprint.training.answers import Answered
+from pawprint.training.recipe import Recipe
 from pawprint.training.recipe_files import parse_change
 from pawprint.training.toml_lines import toml_value
+
+APPLIED = "applied.csv"  # in a run's folder: the corrections that were applied before it
 
 Typed = str | os.PathLike[str]
 
@@ -29,11 +33,15 @@ class Corrected:
 
     Args:
         file: with the corrections.
+        content: of the file, as it was applied.
         applied: how many of each kind.
+        before: the run that was reviewed: the one that the file lies in, if it does.
     """
 
     file: Path
+    content: bytes
     applied: Applied
+    before: RunFiles | None
 
     @classmethod
     def apply(cls, source: Source, file: Path, progress: Progress) -> Corrected:
@@ -43,16 +51,14 @@ class Corrected:
             SourceError: as `corrections.apply` does.
             RunError: the run that was reviewed cannot be read.
         """
-        found = cls(file, corrections.apply(source, file, progress))
-        if found.run:
-            read_run(found.run)  # know now, not after the training
-        return found
+        applied, folder = corrections.apply(source, file, progress), file.resolve().parent
+        before = read_run(folder) if (folder / "run.json").is_file() else None
+        return cls(file, file.read_bytes(), applied, before)
 
     @property
-    def run(self) -> Path | None:
-        """The run that was reviewed: the one that the file lies in, if it does."""
-        folder = self.file.parent
-        return folder if (folder / "run.json").is_file() else None
+    def changed(self) -> bool:
+        """Whether any label is another now, or any photo was left out."""
+        return bool(self.applied.relabelled or self.applied.excluded)
 
     def to_dict(self) -> dict[str, Any]:
         """What `run.json` says of it."""
@@ -89,6 +95,7 @@ def command(
     changed: Mapping[str, Any],
     exclude: Typed | None,
     corrected: Typed | None,
+    time_limit: float | None = None,
 ) -> str:
     """The command line that does the same training again.
 
@@ -101,12 +108,14 @@ def command(
         changed: values in place of the recipe's.
         exclude: a list of photos that were left out, if any.
         corrected: a table of corrections, if any.
+        time_limit: in seconds, if any.
     """
     words = ["pawprint", "train", os.fspath(source), "--recipe", os.fspath(recipe)]
     for key, value in changed.items():
         words += ["--set", f"{key}={_typed(value)}"]
     for option, file in (("--exclude", exclude), ("--corrections", corrected)):
         words += [] if file is None else [option, os.fspath(file)]
+    words += [] if time_limit is None else ["--time-limit", f"{time_limit:g}s"]
     return shlex.join(words)
 
 
@@ -116,26 +125,26 @@ def _typed(value: Any) -> str:
     return value if plain else toml_value(value)
 
 
-def before(origin: Origin, dataset: Dataset, judged: Answered) -> dict[str, Any] | None:
+def before(
+    origin: Origin, recipe: Recipe, dataset: Dataset, judged: Answered
+) -> dict[str, Any] | None:
     """How the run before its corrections answered the same photos, by the labels as they are now.
 
     Args:
         origin: of the new run.
-        dataset: the photos of the new run.
+        recipe: that it was trained by.
+        dataset: its photos.
         judged: what it answers to those that judge.
 
     Returns:
-        What `run.json` says of it; None where there is no such run, or it has no photo or not all
-        classes in common.
-
-    Raises:
-        RunError: the run before cannot be read.
+        What `run.json` says of it; None where there is no such run, nothing was corrected, the
+        recipe was another, or they have no photo or not all classes in common.
     """
-    folder = origin.corrected and origin.corrected.run
-    if not folder:
+    corrected = origin.corrected
+    if corrected is None or corrected.before is None or not corrected.changed:
         return None
-    old = read_run(folder)
-    if old.record.classes != dataset.classes:
+    old = corrected.before
+    if old.record.classes != dataset.classes or old.recipe != recipe_files.to_toml(recipe):
         return None
     hashes = [dataset.photos[row].sha256 for row in judged.rows]
     pairs = Pairs.of(old, hashes)
@@ -143,4 +152,4 @@ def before(origin: Origin, dataset: Dataset, judged: Answered) -> dict[str, Any]
         return None
     new = judged.probabilities[pairs.places], judged.predicted[pairs.places]
     found = pairs.compare(judged.truth[pairs.places], *new)
-    return {"run": folder.resolve().name, "comparison": found.to_dict()}
+    return {"run": old.folder.name, "comparison": found.to_dict()}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pawprint import bundle
-from pawprint.classifier import Classifier
+from pawprint.classifier import UNKNOWN, Classifier
 from pawprint.data import exclusions
 from pawprint.data.cache import cache_folder
 from pawprint.data.reading import Fault
@@ -165,6 +165,11 @@ def train(
     group_by = chosen.data.group_by
     with open_source(source, group_by=group_by, offline=offline, progress=progress) as opened:
         decision.parse(chosen.decision, opened.classes)
+        if UNKNOWN in opened.classes and chosen.refuse:
+            progress.say(
+                f'a class is called "{UNKNOWN}", as photos of no class are: rename it, or set '
+                "refuse = 0"
+            )
         if exclude is not None:
             exclusions.leave_out(opened, Path(exclude), progress)
         corrected = corrections and Corrected.apply(opened, Path(corrections), progress)
@@ -176,7 +181,7 @@ def train(
             checkpoint.expect_free(folder)
         origin = Origin(
             os.fspath(source),
-            command(source, recipe, changed, exclude, corrections),
+            command(source, recipe, changed, exclude, corrections, time_limit),
             corrected or None,
         )
         asked = _Asked(chosen, clock, limit, strict, offline, cache, resume, tensorboard, progress)

@@ -29,17 +29,30 @@ class Strangers:
         scores: float64, shape (n,), of the photos that judge, each by a novelty that was fitted
             without it.
         refuse: the part of such photos that may be refused.
+        learned: the network has learned from the photos that judge.
     """
 
     novelty: Novelty
     scores: NDArray[np.float64]
     refuse: float
+    learned: bool = False
 
     @property
     def facts(self) -> Unknown:
         """What the bundle says of it."""
-        refused = int((self.scores > 1.0).sum())
-        return Unknown(refuses=self.refuse, photos=len(self.scores), refused=refused)
+        photos, refused = len(self.scores), int((self.scores > 1.0).sum())
+        # Nothing smaller can be promised of so few: the limit is the highest of their scores.
+        return Unknown(refuses=max(self.refuse, 1 / (photos + 1)), photos=photos, refused=refused)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be told of it."""
+        if not self.learned:
+            return ()
+        return (
+            "the limit from which a photo is unknown was set on photos that the fine-tuned network "
+            "has learned from: of others like them more than stated may be refused",
+        )
 
 
 def fit(
@@ -70,7 +83,8 @@ def fit(
             held = fold_of == fold
             scores[held] = novelty.fit(own[some & ~held]).scores(own[held])
     limited = found.limited(scores, refuse)
-    return Strangers(limited, scores / limited.limit, refuse)
+    learned = fold_of is not None and stage.train != "head"
+    return Strangers(limited, scores / limited.limit, refuse, learned)
 
 
 def _some(side: Side) -> NDArray[np.bool_]:

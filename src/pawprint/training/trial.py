@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawprint import engine
+from pawprint.bundle import Card
 from pawprint.classifier import Classifier, at_temperature
 from pawprint.data.dataset import Dataset
 from pawprint.data.images import Pixels, Preprocessing
 from pawprint.data.sources import Source
 from pawprint.errors import BundleError, PhotoError
+from pawprint.evaluation.predictions import answers
 from pawprint.model import network
 from pawprint.parallel import map_chunks
 from pawprint.training.recipe import Recipe
@@ -35,8 +37,12 @@ def try_bundle(
     recipe: Recipe,
     dataset: Dataset,
     judged: Judged,
+    novelty: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
-    """Compare the bundle's answers with Keras' and with what was measured.
+    """Compare what the bundle gives with Keras and with what was measured.
+
+    Probabilities are compared before the temperature: a high one would make much of the last digits
+    of very small ones.
 
     Args:
         folder: the bundle.
@@ -45,6 +51,7 @@ def try_bundle(
         recipe: of the training.
         dataset: the photos as a table.
         judged: what the trained network gave to some of them.
+        novelty: float64, shape (n,), of these, where it is known.
 
     Returns:
         How many photos were tried, how many labels differ, and the largest differences.
@@ -53,7 +60,6 @@ def try_bundle(
         BundleError: it answers otherwise.
     """
     classifier = Classifier(folder)
-    temperature = classifier.card.temperature
     step = max(1, len(judged.rows) // _TRIED_IN_ENGINE)
     places, pixels = _pixels(
         source,
@@ -66,26 +72,23 @@ def try_bundle(
     by_keras = network.probabilities(model, seen)
     if recipe.mirror:
         by_keras = (by_keras + network.probabilities(model, seen[:, :, ::-1])) / 2
-    by_keras = at_temperature(by_keras, temperature)
+    differences = {}
     if engine.available():
-        answers = _answers(classifier, pixels)
+        given, scores = _measured(classifier, pixels)
+        if novelty is not None:
+            differences["measured, in novelty"] = _largest(scores - novelty[places])
     else:  # Keras computed the features as well, and nothing here can run the ONNX network
-        answers, places = by_keras, places[: len(by_keras)]
-    to_keras = float(np.abs(by_keras - answers[: len(by_keras)]).max())
-    meant = at_temperature(judged.probabilities[places], temperature)
-    to_figures = float(np.abs(answers - meant).max())
-    for what, found, most in (
-        ("model.keras", to_keras, _TOLERANCE),
-        ("what was measured", to_figures, _TOLERANCE_TO_FIGURES),
-    ):
-        if not found <= most:
-            raise BundleError(
-                f"model.onnx differs from {what} by {found:.4f} in a probability, more than "
-                f"{most}; nothing was written. This is a fault of pawprint: please report it"
-            )
+        given, places = by_keras, places[: len(by_keras)]
+    meant = judged.probabilities[places]
+    to_keras, to_figures = _largest(by_keras - given[: len(by_keras)]), _largest(given - meant)
+    differences["measured, in a probability"] = to_figures
+    _expect("model.keras, in a probability", to_keras, _TOLERANCE)
+    for what, found in differences.items():
+        _expect(f"what was {what}", found, _TOLERANCE_TO_FIGURES)
+    answered = [_decided(classifier.card, some) for some in (given, meant)]
     return {
         "photos": len(places),
-        "labels_differing": int((answers.argmax(axis=1) != meant.argmax(axis=1)).sum()),
+        "labels_differing": int((answered[0] != answered[1]).sum()),
         "largest_difference": to_figures,
         "photos_in_keras": len(by_keras),
         "largest_difference_to_keras": to_keras,
@@ -117,10 +120,30 @@ def _pixels(
     return [place for place, _ in found], [square for _, square in found]
 
 
-def _answers(classifier: Classifier, pixels: Sequence[Pixels]) -> NDArray[np.float64]:
-    """What the bundle answers, opened as a user would open it."""
+def _measured(
+    classifier: Classifier, pixels: Sequence[Pixels]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the bundle gives, opened as a user would open it: probabilities, and novelty or NaN."""
 
-    def answer(some: Sequence[Pixels]) -> list[NDArray[np.float64]]:
-        return [classifier.probabilities(square) for square in some]
+    def measure(some: Sequence[Pixels]) -> list[tuple[NDArray[np.float64], float | None]]:
+        return [classifier.measure(square) for square in some]
 
-    return np.vstack([row for rows in map_chunks(answer, pixels, size=_CHUNK) for row in rows])
+    rows = [row for rows in map_chunks(measure, pixels, size=_CHUNK) for row in rows]
+    return np.vstack([given for given, _ in rows]), np.array([far for _, far in rows], dtype=float)
+
+
+def _decided(card: Card, given: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The answers that follow, by the bundle's temperature and threshold."""
+    return answers(at_temperature(given, card.temperature), card.threshold)
+
+
+def _largest(differences: NDArray[np.float64]) -> float:
+    return float(np.abs(differences).max())
+
+
+def _expect(what: str, found: float, most: float) -> None:
+    if not found <= most:
+        raise BundleError(
+            f"model.onnx differs from {what} by {found:.4f}, more than {most}; nothing was "
+            "written. This is a fault of pawprint: please report it"
+        )

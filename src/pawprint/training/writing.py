@@ -24,16 +24,17 @@ from pawprint.data.dataset import Dataset
 from pawprint.data.sources import Source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.doctor.findings import counts, told
-from pawprint.errors import MissingExtra, PhotoError
+from pawprint.errors import MissingExtra, PawprintError, PhotoError
 from pawprint.evaluation.overfitting import overfitting
 from pawprint.model import network
+from pawprint.progress import Progress
 from pawprint.training import recipe_files
 from pawprint.training.answers import Settled
 from pawprint.training.batches import Side
 from pawprint.training.clock import Clock
 from pawprint.training.gradient import Material
 from pawprint.training.look import Looked
-from pawprint.training.origin import Origin, before
+from pawprint.training.origin import APPLIED, Origin, before
 from pawprint.training.stages import Fitted, Judged
 from pawprint.training.strangers import Strangers
 from pawprint.training.suspects import Suspects
@@ -115,13 +116,22 @@ def write_run(
         _write_json(partial / "metrics.json", _metrics(finished.fitted, settled))
         record = _record(source, origin, finished, card)
         record |= {"bundle": checked, "seconds": clock.seconds}
-        _write_json(partial / "run.json", record)  # the report is drawn from the files
-        with clock.part("report"):
-            classifier = Classifier(partial / "model")
-            write_report(partial, source=source, explain=explaining(classifier))
-        record |= {"seconds": clock.seconds}
         _write_json(partial / "run.json", record)
+        if origin.corrected:
+            (partial / APPLIED).write_bytes(origin.corrected.content)
+    with clock.part("report"):
+        _draw_report(folder, source, finished.material.progress)
     return record
+
+
+def _draw_report(folder: Path, source: Source, progress: Progress) -> None:
+    """Draw the run's page; the run is there already, and is not lost by what goes wrong here."""
+    try:
+        explain = explaining(Classifier(folder / "model"))
+        write_report(folder, source=source, explain=explain, progress=progress)
+    except (PawprintError, OSError, KeyboardInterrupt) as error:
+        why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        progress.say(f"the run is whole, but its report is not drawn: {why}; run pawprint report")
 
 
 def _write_bundle(
@@ -136,7 +146,9 @@ def _write_bundle(
     onnx = network.to_onnx(trained, dataset.classes, strange.novelty if strange else None)
     model = network.whole_model(trained)
     bundle.write(folder / "model", card, onnx, model, {MODEL_CARD: about})
-    checked = try_bundle(folder / "model", model, source, recipe, dataset, finished.tried)
+    # In folds each score is by a novelty of its own.
+    scores = strange.scores if strange and finished.looked.fold_of is None else None
+    checked = try_bundle(folder / "model", model, source, recipe, dataset, finished.tried, scores)
     if recipe.keras_h5:
         save_h5(model, folder / recipe.keras_h5)
     return card, checked
@@ -179,16 +191,36 @@ def _record(
         "fingerprint": dataset.fingerprint,
         "created": card.created,
         "versions": card.versions,
-        "notes": [*looked.left_out, *finished.settled.notes, *noticed],
+        "notes": _notes(finished, origin, noticed),
         "folds": validation.folds,
         "restored": list(fitted.restored),
         "undone": list(fitted.undone),
-        "unknown": card.unknown and card.unknown.model_dump(),
+        "unknown": card.unknown and card.unknown.model_dump() | {"right": _right(finished)},
         "corrections": origin.corrected and origin.corrected.to_dict(),
-        "before": before(origin, dataset, validation),
+        "before": before(origin, looked.recipe, dataset, validation),
         "resumed_after_epochs": finished.resumed,
         "time_limit": limit and {"seconds": limit.limit, "left_out": limit.left_out},
     }
+
+
+def _right(finished: Finished) -> int:
+    """How many photos that judge are answered, not refused, and rightly so."""
+    judged, strange = finished.settled.judged[VALIDATION], finished.strangers
+    known = strange.scores <= 1.0 if strange else np.ones(len(judged.truth), dtype=bool)
+    return int((known & (judged.predicted == judged.truth)).sum())
+
+
+def _notes(finished: Finished, origin: Origin, noticed: Sequence[str]) -> list[str]:
+    """What is to be told of a run besides its figures."""
+    strange = finished.strangers
+    told = [*finished.looked.left_out, *finished.settled.notes, *noticed]
+    told += strange.notes if strange else ()
+    if origin.corrected and origin.corrected.changed:
+        told.append(
+            "labels were corrected where a model doubted them, those of photos that judge, too: "
+            "the figures may be a little too good"
+        )
+    return told
 
 
 def _card(finished: Finished) -> bundle.Card:
