@@ -89,7 +89,7 @@ def test_what_cannot_be_compared_is_one_line(
 ) -> None:
     (turned / "predictions.csv").unlink()
     for arguments, told in (
-        ([run.path], "1 run to compare; name two or more"),
+        ([run.path], "nothing to compare with; name further runs, or backbones"),
         ([run.path, run_of_three.path], "only runs of the same classes can be compared"),
         ([run.path, turned], "is not a whole run: predictions.csv missing"),
         ([run.path, tmp_path], "has no run.json; expected a run"),

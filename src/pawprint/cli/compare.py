@@ -103,8 +103,14 @@ def compare(
 
 
 def _compare_runs(folders: list[str], as_json: bool) -> None:
+    from pawprint.errors import RecipeError
     from pawprint.report.compare_runs import compare_runs
 
+    if len(folders) < 2:
+        raise RecipeError(
+            "nothing to compare with; name further runs, or backbones for photos, such as "
+            "--backbone MobileNetV2 ResNet50V2"
+        )
     rows = compare_runs(folders)
     if as_json:
         for row in rows:
