@@ -56,6 +56,18 @@ def test_photos_that_are_all_the_same_have_no_rest() -> None:
     assert fitted.scores(elsewhere(3)).min() > 1
 
 
+def test_what_only_rounding_adds_is_not_new() -> None:
+    """As where most units of a hidden layer are dead: the components leave nothing over."""
+    flat = plane(200)
+    flat[:, 3:] = 1.0
+    held = flat[100:].astype(np.float16).astype(np.float32)
+    fitted = novelty.fit(flat[:100])
+    limited = fitted.limited(fitted.scores(held), 0.01)
+    again = (held * np.float32(1.0004)).astype(np.float32)
+    assert limited.scores(again).max() <= 1
+    assert limited.scores(elsewhere(20)).min() > 1
+
+
 def test_one_photo_is_enough_to_fit_to() -> None:
     fitted = novelty.fit(plane(1))
     assert np.isfinite(fitted.scores(plane(5))).all()

@@ -25,6 +25,7 @@ from pawprint.model.onnx_graph import Graph
 
 COMPONENTS = 64
 _PHOTOS_A_COMPONENT = 3  # fewer would fit the photos themselves
+_LEAST = 0.01  # of a limit, in how far photos lie from their mean: less is float16's rounding
 
 Floats = NDArray[np.float32]
 
@@ -68,7 +69,7 @@ class Novelty:
             held_out: float64, shape (n,), their scores.
             refuse: the part of such photos that may lie above the limit.
         """
-        return replace(self, limit=self.limit * limit_of(held_out, refuse))
+        return replace(self, limit=self.limit * max(limit_of(held_out, refuse), _LEAST))
 
     def add_to(self, graph: Graph, embedding: str) -> None:
         """Add the output `novelty`, (n, 1), to a network's graph.
@@ -113,8 +114,8 @@ def fit(embeddings: Floats) -> Novelty:
         embeddings: float32, shape (n, features).
 
     Returns:
-        The novelty, its limit not yet set. There are at most 64 components, and fewer where photos
-        or features are few.
+        The novelty, its limit not yet set: 1 is how far these photos lie from their mean. There are
+        at most 64 components, and fewer where photos or features are few.
     """
     values = rooted(embeddings)
     mean = values.mean(axis=0)
@@ -128,7 +129,8 @@ def fit(embeddings: Floats) -> Novelty:
     else:
         _, vectors = np.linalg.eigh(centred.T @ centred)
         components = vectors[:, -count:]
-    return Novelty(mean, np.ascontiguousarray(components, dtype=np.float32))
+    spread = math.sqrt(float(np.square(centred).sum()) / photos)
+    return Novelty(mean, np.ascontiguousarray(components, dtype=np.float32), spread or 1.0)
 
 
 def limit_of(scores: NDArray[np.float64], refuse: float) -> float:
@@ -142,8 +144,7 @@ def limit_of(scores: NDArray[np.float64], refuse: float) -> float:
         refuse: the part, between 0 and 1.
 
     Returns:
-        One of the scores: the highest where photos are too few for so small a part. Above 0.
+        One of the scores: the highest where photos are too few for so small a part.
     """
     place = math.ceil((len(scores) + 1) * (1 - refuse) - 1e-9)
-    limit = float(np.sort(scores)[min(place, len(scores)) - 1])
-    return limit or 1.0
+    return float(np.sort(scores)[min(place, len(scores)) - 1])

@@ -84,7 +84,7 @@ def fit(
             scores[held] = novelty.fit(own[some & ~held]).scores(own[held])
     limited = found.limited(scores, refuse)
     learned = fold_of is not None and stage.train != "head"
-    return Strangers(limited, scores / limited.limit, refuse, learned)
+    return Strangers(limited, scores * (found.limit / limited.limit), refuse, learned)
 
 
 def _some(side: Side) -> NDArray[np.bool_]:

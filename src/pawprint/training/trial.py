@@ -76,7 +76,8 @@ def try_bundle(
     if engine.available():
         given, scores = _measured(classifier, pixels)
         if novelty is not None:
-            differences["measured, in novelty"] = _largest(scores - novelty[places])
+            size = np.maximum(novelty[places], 1.0)  # some photos are many times too new
+            differences["measured, in novelty"] = _largest((scores - novelty[places]) / size)
     else:  # Keras computed the features as well, and nothing here can run the ONNX network
         given, places = by_keras, places[: len(by_keras)]
     meant = judged.probabilities[places]
