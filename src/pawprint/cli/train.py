@@ -189,7 +189,7 @@ def _summary(run: Run) -> str:
         f"time         {run.record['seconds']['total']:.1f} s"
         + (" since it was resumed" if run.record["resumed_after_epochs"] else ""),
         f"run          {run.path}",
-        f"report       {run.path / 'report.html'}",
+        *([f"report       {report}"] if (report := run.path / "report.html").is_file() else []),
         "",
         "next",
         *([f"  pawprint review {_quoted(run.path)}"] if run.record["suspects"] else []),

@@ -30,6 +30,8 @@ from pawprint.data.wording import os_reason, shown
 from pawprint.errors import PhotoError, SourceError
 from pawprint.progress import SILENT, Progress
 
+APPLIED = "applied.csv"  # in a run's folder: the corrections that it was trained with
+
 _MAX_BYTES = 256 * 2**20
 _MAX_HEADER = 2**16  # characters
 _NEEDED = ("path", "given", "verdict", "label")

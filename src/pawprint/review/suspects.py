@@ -46,7 +46,7 @@ def read(run: Path) -> Suspects:
         SourceError: the corrections that it was trained with cannot be read.
     """
     record, found = read_suspects(run)
-    applied = run / "applied.csv"
+    applied = run / corrections.APPLIED
     return Suspects(
         **vars(found),
         run=run,

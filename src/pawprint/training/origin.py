@@ -22,8 +22,6 @@ from pawprint.training.recipe import Recipe
 from pawprint.training.recipe_files import parse_change
 from pawprint.training.toml_lines import toml_value
 
-APPLIED = "applied.csv"  # in a run's folder: the corrections that were applied before it
-
 Typed = str | os.PathLike[str]
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from pawprint import bundle
 from pawprint.classifier import Classifier
+from pawprint.data.corrections import APPLIED
 from pawprint.data.dataset import Dataset
 from pawprint.data.sources import Source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
@@ -34,7 +35,7 @@ from pawprint.training.batches import Side
 from pawprint.training.clock import Clock
 from pawprint.training.gradient import Material
 from pawprint.training.look import Looked
-from pawprint.training.origin import APPLIED, Origin, before
+from pawprint.training.origin import Origin, before
 from pawprint.training.stages import Fitted, Judged
 from pawprint.training.strangers import Strangers
 from pawprint.training.suspects import Suspects
