@@ -68,6 +68,15 @@ def test_what_only_rounding_adds_is_not_new() -> None:
     assert limited.scores(elsewhere(20)).min() > 1
 
 
+def test_photos_that_are_all_alike_make_no_rounding_of_features_new() -> None:
+    """The limit follows the length of the embeddings, not only how far they lie apart."""
+    alike = np.tile(plane(1) + 5, (100, 1)) * np.linspace(1, 1.0001, 100, dtype=np.float32)[:, None]
+    fitted = novelty.fit(alike)
+    limited = fitted.limited(fitted.scores(alike), 0.01)
+    rounded = alike.astype(np.float16).astype(np.float32)
+    assert np.abs(limited.scores(rounded) - limited.scores(alike)).max() < 0.02
+
+
 def test_one_photo_is_enough_to_fit_to() -> None:
     fitted = novelty.fit(plane(1))
     assert np.isfinite(fitted.scores(plane(5))).all()

@@ -25,7 +25,7 @@ from pawprint.model.onnx_graph import Graph
 
 COMPONENTS = 64
 _PHOTOS_A_COMPONENT = 3  # fewer would fit the photos themselves
-_LEAST = 0.01  # of a limit, in how far photos lie from their mean: less is float16's rounding
+_LEAST = 0.02  # of a limit, in the length of rooted embeddings: of less, float16's rounding is much
 
 Floats = NDArray[np.float32]
 
@@ -69,7 +69,8 @@ class Novelty:
             held_out: float64, shape (n,), their scores.
             refuse: the part of such photos that may lie above the limit.
         """
-        return replace(self, limit=self.limit * max(limit_of(held_out, refuse), _LEAST))
+        length = math.hypot(self.limit, float(np.linalg.norm(self.mean)))
+        return replace(self, limit=max(self.limit * limit_of(held_out, refuse), _LEAST * length))
 
     def add_to(self, graph: Graph, embedding: str) -> None:
         """Add the output `novelty`, (n, 1), to a network's graph.
