@@ -1,0 +1,1 @@
+"""Classifiers of stock Keras, brought in as bundles."""
