@@ -7,6 +7,7 @@ one needs neither Keras nor the training code, and runs no code from it.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,15 +27,24 @@ SCHEMA = 1
 CARD, ONNX, KERAS = "pawprint.json", "model.onnx", "model.keras"
 
 _SEAL = re.compile(rb'("seal": ")([0-9a-f]{64})(")')
+_ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)  # of a docstring
+
+_Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_FileName = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]+$")]  # nothing outside the folder
 
 
 class FileFacts(BaseModel):
-    """What a file of the bundle must be."""
+    """What a file of the bundle must be.
+
+    Args:
+        sha256: of its bytes, in hexadecimal digits.
+        bytes: how many.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sha256: str
-    bytes: int
+    sha256: _Digest
+    bytes: int = Field(ge=0)
 
 
 class Unknown(BaseModel):
@@ -60,27 +70,28 @@ class Card(BaseModel):
 
     Args:
         schema_version: of this file's form.
-        classes: names, in the order of the outputs.
+        classes: names, in the order of the network's outputs.
         preprocessing: how a photo becomes pixels.
-        decoding: the version of that code.
+        decoding: the version of the rules for that.
         threshold: with two classes, the probability of the second from which it is the answer.
         mirror: whether an answer is the mean over a photo and its mirror image.
         temperature: what the logits are divided by.
         unknown: when a photo is of no class; None where every photo is answered.
-        metrics: the figures on the held-out photos.
-        training: what it was made from: recipe, backbone, the dataset's fingerprint and counts.
-        versions: of the software that made it.
+        metrics: figures on the held-out photos; for people, further ones may come.
+        training: what it was made from: recipe, backbone, the dataset's fingerprint and counts;
+            for people, as the figures.
+        versions: of the software that made it, by name.
         created: when, in UTC, ISO 8601.
-        files: every other file of the bundle.
+        files: every other file of the bundle, by name.
         seal: SHA-256 of this file with these 64 digits as zeros.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = SCHEMA
+    schema_version: int = Field(default=SCHEMA, json_schema_extra={"const": SCHEMA})
     classes: tuple[str, ...] = Field(min_length=2)
     preprocessing: Preprocessing
-    decoding: int = DECODING_VERSION
+    decoding: int = Field(default=DECODING_VERSION, ge=1)
     threshold: float = Field(default=0.5, gt=0, lt=1)
     mirror: bool = False
     temperature: float = Field(default=1.0, gt=0)
@@ -89,8 +100,31 @@ class Card(BaseModel):
     training: dict[str, Any]
     versions: dict[str, str]
     created: str
-    files: dict[str, FileFacts] = {}
-    seal: str = "0" * 64
+    files: dict[_FileName, FileFacts] = Field(
+        default={}, json_schema_extra={"required": [ONNX, KERAS], "additionalProperties": False}
+    )
+    seal: _Digest = "0" * 64
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of `pawprint.json`, in the words of `Card`; docs/bundle.schema.json.
+
+    >>> schema()["properties"]["temperature"]["description"]
+    'what the logits are divided by.'
+    """
+    made = Card.model_json_schema()
+    parts = {"Card": made, **made["$defs"]}
+    for model in (Card, Preprocessing, Unknown, FileFacts):
+        part, told = parts[model.__name__], inspect.getdoc(model) or ""
+        part["description"] = told.partition("\n\n")[0]
+        part["required"] = list(part["properties"])  # all are written, defaults too
+        for name, words in _ARGUMENT.findall(told):
+            field = part["properties"][name]
+            field["description"] = " ".join(words.split())
+            for needless in ("title", "default"):
+                field.pop(needless, None)
+    made["title"] = f"{CARD}, schema version {SCHEMA}"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
 def write(
@@ -116,7 +150,9 @@ def write(
         keras_model.save(partial / KERAS)
         for name, text in (texts or {}).items():
             (partial / name).write_text(text, "utf-8")
-        files = {name: _facts(partial / name) for name in (ONNX, KERAS, *(texts or {}))}
+        files = {
+            name: _facts((partial / name).read_bytes()) for name in (ONNX, KERAS, *(texts or {}))
+        }
         listed = card.model_copy(update={"files": files}).model_dump_json(indent=2)
         (partial / CARD).write_bytes(_sealed(listed.encode()))
     return folder
@@ -164,9 +200,9 @@ def read(folder: str | os.PathLike[str]) -> tuple[Card, bytes]:
     contents: dict[str, bytes] = {}
     for name, facts in card.files.items():
         contents[name] = _bytes_of(path / name)
-        if hashlib.sha256(contents[name]).hexdigest() != facts.sha256:
+        if _facts(contents[name]) != facts:
             raise BundleError(
-                f"{path / name} was changed after it was written (SHA-256 differs from "
+                f"{path / name} was changed after it was written (size or SHA-256 differs from "
                 f"{CARD}); train again or take an intact copy"
             )
     return card, contents[ONNX]
@@ -271,8 +307,7 @@ def check_free(folder: Path) -> None:
         )
 
 
-def _facts(path: Path) -> FileFacts:
-    data = path.read_bytes()
+def _facts(data: bytes) -> FileFacts:
     return FileFacts(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 

@@ -25,7 +25,7 @@ _FIRST_CALL = threading.Lock()
 _CONVERTER = "openvino.tools.ovc"
 
 
-def _openvino() -> Any:
+def import_openvino() -> Any:
     """Import OpenVINO without its converter, which is also a quarter of the time that takes."""
     hide = "openvino" not in sys.modules and _CONVERTER not in sys.modules
     if hide:
@@ -41,7 +41,7 @@ def _openvino() -> Any:
 def available() -> bool:
     """Whether the engine can be imported."""
     try:
-        _openvino()
+        import_openvino()
     except ImportError:
         return False
     return True
@@ -49,12 +49,12 @@ def available() -> bool:
 
 def version() -> str:
     """The engine's version."""
-    return str(_openvino().__version__).partition("-")[0]
+    return str(import_openvino().__version__).partition("-")[0]
 
 
 def fastest_precision() -> Precision:
     """bfloat16 where the processor computes in it, else float32."""
-    offers = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    offers = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bfloat16" if "BF16" in offers else "float32"
 
 
@@ -77,7 +77,7 @@ class Network:
         streams: int | None = None,
     ) -> None:
         try:
-            openvino = _openvino()
+            openvino = import_openvino()
         except ImportError as error:
             raise PawprintError(
                 f"OpenVINO cannot be imported ({error}); install it with pip install openvino"

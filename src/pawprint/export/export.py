@@ -1,0 +1,209 @@
+"""A bundle exported: written, tried, explained, and only then given its name."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint import bundle
+from pawprint.classifier import Classifier
+from pawprint.data.wording import shown
+from pawprint.errors import BundleError, PawprintError
+from pawprint.export import photos as chosen
+from pawprint.export import readme
+from pawprint.export.formats import FORMATS, Format, Material
+from pawprint.export.layouts import LABELS, LAYOUTS, Layout, server_name
+from pawprint.export.photos import Photos
+from pawprint.export.stated import Precision, stated
+from pawprint.export.verification import Verification, verify
+from pawprint.progress import SILENT, Progress
+from pawprint.report.run_files import RunFiles, read_run
+
+PHOTOS = 1000  # that an export is tried on, unless said otherwise
+VERIFICATION = "verification.json"
+_CALIBRATION = 200  # photos that ranges are taken from: more changed little
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export.
+
+    Args:
+        folder: where it is.
+        file: in it, the model; for `savedmodel` a folder.
+        format: of the model.
+        precision: of its weights.
+        bytes: of the model's files.
+        verification: what came of trying it.
+    """
+
+    folder: Path
+    file: Path
+    format: str
+    precision: Precision
+    bytes: int
+    verification: Verification
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain numbers, strings, lists and dicts, ready for JSON."""
+        return {
+            "format": self.format,
+            "precision": self.precision,
+            "file": self.file.relative_to(self.folder).as_posix(),
+            "bytes": self.bytes,
+            **self.verification.to_dict(),
+        }
+
+
+def export_model(
+    model: str | os.PathLike[str],
+    format: str | Format,
+    *,
+    precision: Precision = "float32",
+    out: str | os.PathLike[str] | None = None,
+    verify_on: str | None = None,
+    calibrate_on: str | None = None,
+    layout: str | None = None,
+    most: int = PHOTOS,
+    progress: Progress = SILENT,
+) -> Exported:
+    """Write a bundle in another format, and hold it to the bundle before handing it over.
+
+    Args:
+        model: a run or a bundle.
+        format: `onnx`, `litert`, `openvino`, `savedmodel`, `keras` or `h5`.
+        precision: `float16` halves the file, `int8` quarters it and computes in 8 bits.
+        out: the folder to write; by default beside the model.
+        verify_on: the source of photos to try it on; by default those held out of the run.
+        calibrate_on: for `int8`, the source of photos that ranges are taken from; by default those
+            that the run was trained on.
+        layout: `tf-serving`, `triton` or `openvino-model-server`, to write it as these expect.
+        most: photos to try it on.
+        progress: where to show how it goes.
+
+    Returns:
+        The export.
+
+    Raises:
+        BundleError: there is no bundle, or the export does not answer as it does.
+        SourceError: there are no photos to try it on, or to take ranges from.
+        OutputError: the folder exists, or cannot be written.
+        MissingExtra: what writes the format or runs it is not installed.
+        PawprintError: the format has no such precision or layout.
+    """
+    wanted = FORMATS[format] if isinstance(format, str) else format
+    shape = _layout(layout, wanted)
+    if precision not in wanted.precisions:
+        can = ", ".join(name for name, one in FORMATS.items() if precision in one.precisions)
+        raise PawprintError(f"{wanted.name} is not written in {precision}; {can} are")
+    classifier = Classifier(model)
+    folder = Path(out) if out is not None else _beside(classifier.path, wanted, precision, layout)
+    bundle.check_writable(folder)
+    run = _run_of(classifier.path)
+    with progress.step("Choosing photos", None):
+        tried, squares = _tried(classifier, run, verify_on, most, progress)
+        calibration = None
+        if precision == "int8":
+            calibration = _calibration(classifier, run, calibrate_on, progress)
+    about = stated(classifier.card, wanted.name, precision)
+    knows = classifier.card.unknown is not None
+    _, onnx = bundle.read(classifier.path)
+    with bundle.whole_folder(folder) as partial:
+        file = partial / (shape.places[wanted.name] if shape else wanted.file)
+        file.parent.mkdir(exist_ok=True)
+        with progress.step(f"Writing {wanted.name}", None):
+            wanted.write(Material(classifier.path, onnx, about, calibration), file)
+        with progress.step(f"Trying {wanted.name}", None):
+            found = verify(classifier, about, str(file), tried, squares)
+        exported = Exported(partial, file, wanted.name, precision, wanted.size(file), found)
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        told = {**exported.to_dict(), "created": created, "model": classifier.card.seal}
+        _write(partial / VERIFICATION, json.dumps(told, indent=2) + "\n")
+        _write(partial / LABELS, "".join(f"{label}\n" for label in about.classes))
+        for name, text in readme.files(about, exported, knows=knows).items():
+            _write(partial / name, text)
+        if shape:
+            shape.configure(partial, server_name(folder), about)
+    return Exported(
+        folder, folder / file.relative_to(partial), wanted.name, precision, exported.bytes, found
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
+
+
+def _layout(name: str | None, format: Format) -> Layout | None:
+    """The layout that is asked for.
+
+    Raises:
+        PawprintError: it does not serve the format.
+    """
+    if name is None:
+        return None
+    found = LAYOUTS[name]
+    if format.name not in found.places:
+        raise PawprintError(
+            f"{name} serves {' and '.join(found.formats)}, not {format.name}; leave out --format, "
+            f"or give --format {found.formats[0]}"
+        )
+    return found
+
+
+def _beside(path: Path, format: Format, precision: Precision, layout: str | None) -> Path:
+    """Where an export goes unless somebody says: into `exports` of a run, or beside a bundle."""
+    suffix = {"float32": "", "float16": "-fp16", "int8": "-int8"}[precision]
+    name = f"{layout or format.name}{suffix}"
+    if path.name == "model":
+        return path.parent / "exports" / name
+    return path.with_name(f"{path.absolute().name}-{name}")
+
+
+def _run_of(path: Path) -> RunFiles | None:
+    """The run that a bundle lies in; None where it lies alone."""
+    return read_run(path.parent) if (path.parent / "run.json").is_file() else None
+
+
+def _tried(
+    classifier: Classifier,
+    run: RunFiles | None,
+    source: str | None,
+    most: int,
+    progress: Progress,
+) -> tuple[Photos, list[NDArray[np.uint8]]]:
+    """The photos that it is tried on, and their pixels as the bundle sees them."""
+    if source is not None:
+        photos = chosen.of_source(source, classifier.classes, most, progress)
+    elif run is not None:
+        photos = chosen.held_out(run, most)
+    else:
+        raise BundleError(
+            f"{shown(str(classifier.path))} lies in no run, whose held-out photos the export would "
+            "be tried on; name photos with --verify SOURCE"
+        )
+    return chosen.pixels(photos, classifier.card.preprocessing, progress, "--verify")
+
+
+def _calibration(
+    classifier: Classifier, run: RunFiles | None, source: str | None, progress: Progress
+) -> NDArray[np.uint8]:
+    """Photos that ranges are taken from, uint8, shape (n, size, size, 3)."""
+    if source is not None:
+        photos = chosen.of_source(source, classifier.classes, _CALIBRATION, progress)
+    elif run is not None:
+        photos = chosen.trained_on(run, _CALIBRATION)
+    else:
+        raise BundleError(
+            f"{shown(str(classifier.path))} lies in no run, whose training photos int8 takes its "
+            "ranges from; name photos of the kind with --calibrate SOURCE"
+        )
+    return np.stack(
+        chosen.pixels(photos, classifier.card.preprocessing, progress, "--calibrate")[1]
+    )

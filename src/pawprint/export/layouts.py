@@ -1,0 +1,87 @@
+"""Folders as servers expect them: a version in a folder of its number, and what configures it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pawprint.export.stated import INPUT, OUTPUT, Stated
+
+LABELS = "labels.txt"
+_MOST_AT_ONCE = 32  # photos a server puts together
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a server expects.
+
+    Args:
+        name: as it is asked for.
+        places: by format that it serves, the one taken by default first, where the file goes in the
+            model's folder.
+        configure: writes what it is configured by.
+    """
+
+    name: str
+    places: dict[str, str]
+    configure: Callable[[Path, str, Stated], None] = lambda folder, name, about: None
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that it serves, the one that is taken by default first."""
+        return tuple(self.places)
+
+
+def _configure_triton(folder: Path, name: str, about: Stated) -> None:
+    """Write Triton's `config.pbtxt`, and the labels that it sends with answers."""
+    backend = {"onnx": "onnxruntime", "openvino": "openvino"}[about.format]
+    kinds = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
+
+    def tensor(name: str, facts: dict[str, object], more: str = "") -> str:
+        shape = facts["shape"]
+        assert isinstance(shape, list)
+        sizes = ", ".join(map(str, shape[1:]))
+        kind = kinds[str(facts["dtype"])]
+        return f'  {{ name: "{name}", data_type: {kind}, dims: [ {sizes} ]{more} }}'
+
+    labelled = f', label_filename: "{LABELS}"'
+    outputs = [
+        tensor(each, facts, labelled if each == OUTPUT else "")
+        for each, facts in about.outputs.items()
+    ]
+    lines = [
+        f'name: "{name}"',
+        f'backend: "{backend}"',
+        f"max_batch_size: {_MOST_AT_ONCE}",
+        "dynamic_batching { }",
+        "input [",
+        tensor(INPUT, about.inputs[INPUT]),
+        "]",
+        "output [",
+        ",\n".join(outputs),
+        "]",
+    ]
+    (folder / "config.pbtxt").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+LAYOUTS = {
+    found.name: found
+    for found in (
+        Layout("tf-serving", {"savedmodel": "1"}),
+        Layout(
+            "triton", {"onnx": "1/model.onnx", "openvino": "1/model.xml"}, _configure_triton
+        ),
+        Layout("openvino-model-server", {"openvino": "1/model.xml", "onnx": "1/model.onnx"}),
+    )
+}
+
+
+def server_name(folder: Path) -> str:
+    """What a server calls the model in a folder: the folder's name, without what it would refuse.
+
+    >>> server_name(Path("models/my pets"))
+    'my_pets'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", folder.absolute().name) or "model"

@@ -1,0 +1,87 @@
+"""What goes beside an exported file for those who are to use it: how to load it and predict."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from pawprint.export import wording
+from pawprint.export.stated import NOVELTY, Stated
+
+if TYPE_CHECKING:
+    from pawprint.export.export import Exported
+
+PACKAGES = {
+    "onnx": "onnxruntime pillow",
+    "litert": "ai-edge-litert pillow",
+    "openvino": "openvino pillow",
+    "savedmodel": "tensorflow pillow",
+    "keras": "keras tensorflow pillow",
+    "h5": "keras tensorflow pillow",
+}
+
+
+def files(about: Stated, exported: Exported, *, knows: bool) -> dict[str, str]:
+    """Write them.
+
+    Args:
+        about: what the file says of itself.
+        exported: the export.
+        knows: whether the model that it was made of says "unknown".
+
+    Returns:
+        By name: `README.md` and, where there is JavaScript in it, `pixels.js`.
+    """
+    file = exported.file.relative_to(exported.folder).as_posix()
+    readme = _template("README.md.j2").render(
+        title=", ".join(about.classes[:3]) + (" ..." if len(about.classes) > 3 else ""),
+        about=about,
+        exported=exported,
+        file=file,
+        size=about.preprocessing.size,
+        labels=len(about.classes),
+        classes=", ".join(about.classes),
+        unknown_above=about.unknown_above,
+        novelty=NOVELTY in about.outputs,
+        knows=knows,
+        packages=PACKAGES[about.format],
+        python=snippet(about, file, "py"),
+        javascript="",
+        tried="\n".join(f"- {line}" for line in wording.told(exported)),
+    )
+    return {"README.md": readme}
+
+
+def snippet(about: Stated, file: str, language: str) -> str:
+    """The lines that load an exported file and predict.
+
+    Args:
+        about: what the file says of itself.
+        file: its path.
+        language: `py`, or `js`.
+
+    Returns:
+        The lines; `photo.jpg` is what they predict.
+    """
+    facts: dict[str, Any] = {
+        "file": file,
+        "size": about.preprocessing.size,
+        "policy": about.preprocessing.policy,
+        "threshold": about.threshold,
+        "labels": len(about.classes),
+        "novelty": NOVELTY in about.outputs,
+        "unknown_above": about.unknown_above,
+    }
+    return _template(f"{about.format}.{language}.j2").render(facts).strip()
+
+
+@lru_cache
+def _template(name: str) -> jinja2.Template:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("pawprint.export", "snippets"),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    ).get_template(name)

@@ -1,0 +1,265 @@
+"""An export held to its bundle: the same photos, from the files on, in two processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint import isolation
+from pawprint.classifier import Classifier
+from pawprint.data.images import Pixels
+from pawprint.errors import BundleError
+from pawprint.evaluation.intervals import Interval, wilson_interval
+from pawprint.evaluation.metrics import Plain
+from pawprint.evaluation.predictions import answers
+from pawprint.export.photos import Photos
+from pawprint.export.stated import NOVELTY, OUTPUT, Precision, Stated
+from pawprint.parallel import map_chunks
+
+_CHUNK = 16  # photos a thread takes at once
+
+
+@dataclass(frozen=True)
+class Tolerance(Plain):
+    """How far an export may be from its bundle.
+
+    Args:
+        largest: the largest difference in a probability of any photo.
+        mean: the mean over all photos and classes.
+        agreement: the part of photos with the same label. An export is refused once it is certain
+            to fall short: of few photos, a chance one may differ.
+        novelty: the largest difference in a novelty, as a part of it or, below 1, of 1.
+    """
+
+    largest: float
+    mean: float
+    agreement: float
+    novelty: float
+
+
+# What float32 differs by is the order of additions. float16 keeps 11 bits of a weight, int8 8.
+TOLERANCES: dict[Precision, Tolerance] = {
+    "float32": Tolerance(largest=1e-3, mean=1e-4, agreement=0.999, novelty=0.01),
+    "float16": Tolerance(largest=0.1, mean=0.01, agreement=0.993, novelty=0.1),
+    "int8": Tolerance(largest=1.0, mean=0.03, agreement=0.99, novelty=1.0),
+}
+
+
+@dataclass(frozen=True)
+class Share(Plain):
+    """A part of some photos.
+
+    Args:
+        count: so many,
+        of: of so many.
+        interval: of the part, at 95 %; (0, 1) of none.
+    """
+
+    count: int
+    of: int
+    interval: Interval
+
+    @property
+    def part(self) -> float:
+        """As a number; of none, 1."""
+        return self.count / self.of if self.of else 1.0
+
+
+def share(those: NDArray[np.bool_]) -> Share:
+    """Count those that hold.
+
+    >>> share(np.array([True, True, False])).count
+    2
+    """
+    count, of = int(those.sum()), len(those)
+    return Share(count, of, wilson_interval(count, of) if of else (0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class ClassChange(Plain):
+    """What became of the photos of a class.
+
+    Args:
+        label: the class.
+        before: those that the bundle answers rightly,
+        after: and the export.
+    """
+
+    label: str
+    before: Share
+    after: Share
+
+
+@dataclass(frozen=True)
+class Verification(Plain):
+    """What came of trying an export.
+
+    Args:
+        photos: it was tried on, in words.
+        labels: those with the same label.
+        largest_difference: in a probability.
+        mean_difference: of all probabilities.
+        novelty_difference: the largest, as of `Tolerance`; None where it gives no novelty.
+        unknown: of the photos that one of the two calls unknown, those that both do.
+        before: photos with a known class that the bundle answers rightly,
+        after: and the export.
+        classes: the same of each class.
+        milliseconds: a photo took, the median, decoding excluded.
+        runtime: that it was tried in, with its version.
+        tolerance: what it was held to.
+    """
+
+    photos: str
+    labels: Share
+    largest_difference: float
+    mean_difference: float
+    novelty_difference: float | None
+    unknown: Share | None
+    before: Share | None
+    after: Share | None
+    classes: tuple[ClassChange, ...]
+    milliseconds: float
+    runtime: str
+    tolerance: Tolerance
+
+    @property
+    def faults(self) -> list[str]:
+        """Where it is beyond tolerance, in words."""
+        most, found = self.tolerance, []
+        if not self.largest_difference <= most.largest:  # as NaN is
+            found.append(
+                f"a probability differs by {self.largest_difference:.4f}, at most {most.largest} "
+                "is allowed"
+            )
+        if not self.mean_difference <= most.mean:
+            found.append(
+                f"probabilities differ by {self.mean_difference:.4f} on average, at most "
+                f"{most.mean} is allowed"
+            )
+        if self.labels.interval[1] < most.agreement:
+            found.append(
+                f"{self.labels.count:,} of {self.labels.of:,} labels are the same, at least "
+                f"{most.agreement:.1%} should be"
+            )
+        if self.novelty_difference is not None and not self.novelty_difference <= most.novelty:
+            found.append(
+                f"a novelty differs by {self.novelty_difference:.4f}, at most {most.novelty} is "
+                "allowed"
+            )
+        return found
+
+
+def verify(
+    classifier: Classifier, about: Stated, path: str, photos: Photos, squares: Sequence[Pixels]
+) -> Verification:
+    """Run an export in its own runtime and compare it with its bundle.
+
+    Args:
+        classifier: the bundle.
+        about: what the export should say of itself.
+        path: the export's file, or folder for `savedmodel`.
+        photos: to try it on.
+        squares: of each, decoded for the bundle: uint8, shape (size, size, 3).
+
+    Returns:
+        What came of it, within tolerance.
+
+    Raises:
+        BundleError: it says something else of itself, or answers otherwise than allowed.
+    """
+    asked = {
+        "format": about.format,
+        "path": path,
+        "place": photos.place,
+        "photos": photos.paths,
+        "hashes": photos.known_hashes,
+    }
+    what = f"trying the export to {about.format}"
+    told = isolation.run("pawprint.export.runtimes:answer", asked, what=what)
+    by_bundle, novelty = _by_bundle(classifier, squares)
+    outputs = {name: np.array(rows, dtype=np.float64) for name, rows in told["outputs"].items()}
+    by_export = outputs[OUTPUT]
+    if by_export.shape != by_bundle.shape:
+        raise BundleError(
+            f"the export to {about.format} gives {by_export.shape} probabilities, expected "
+            f"{by_bundle.shape}; nothing was written"
+        )
+    said = Stated.model_validate_json(told["about"])
+    labels = answers(by_bundle, classifier.card.threshold), answers(by_export, said.threshold)
+    differences = np.abs(by_bundle - by_export)
+    found = Verification(
+        photos=f"{len(photos):,} photos {photos.what}",
+        labels=share(labels[0] == labels[1]),
+        largest_difference=float(differences.max()),
+        mean_difference=float(differences.mean()),
+        **_novelties(novelty, outputs.get(NOVELTY), classifier, said),
+        **_accuracies(classifier.classes, photos, *labels),
+        milliseconds=told["milliseconds"],
+        runtime=told["runtime"],
+        tolerance=TOLERANCES[about.precision],
+    )
+    faults = found.faults
+    if said.classes != about.classes:
+        faults.append(f"its classes are {', '.join(said.classes)}")
+    if faults:
+        raise BundleError(
+            f"the export to {about.format} was tried on {found.photos} and does not answer as the "
+            f"model does: {'; '.join(faults)}. Nothing was written"
+        )
+    return found
+
+
+def _by_bundle(
+    classifier: Classifier, squares: Sequence[Pixels]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities, (n, classes), and novelties, (n,), NaN where there are none."""
+
+    def measure(some: Sequence[Pixels]) -> list[tuple[NDArray[np.float64], float | None]]:
+        return [(classifier.probabilities(one), classifier.measure(one)[1]) for one in some]
+
+    rows = [row for part in map_chunks(measure, squares, size=_CHUNK) for row in part]
+    return np.vstack([given for given, _ in rows]), np.array([far for _, far in rows], dtype=float)
+
+
+def _novelties(
+    by_bundle: NDArray[np.float64],
+    by_export: NDArray[np.float64] | None,
+    classifier: Classifier,
+    said: Stated,
+) -> dict[str, Any]:
+    """How novelties compare, where the export gives them."""
+    unknown = classifier.card.unknown
+    if by_export is None or unknown is None or said.unknown_above is None:
+        return {"novelty_difference": None, "unknown": None}
+    other = by_export[:, 0]
+    differences = np.abs(other - by_bundle) / np.maximum(by_bundle, 1.0)
+    one, two = by_bundle > unknown.threshold, other > said.unknown_above
+    return {
+        "novelty_difference": float(differences.max()),
+        "unknown": share((one & two)[one | two]),
+    }
+
+
+def _accuracies(
+    classes: Sequence[str], photos: Photos, *labels: NDArray[np.int64]
+) -> dict[str, Any]:
+    """What is right before and after, of all photos with a class and of each class."""
+    known = np.array([label is not None for label in photos.labels])
+    truth = np.array([-1 if label is None else label for label in photos.labels])
+    if not known.any():
+        return {"before": None, "after": None, "classes": ()}
+    right = [found == truth for found in labels]
+    of_class = [(name, truth == number) for number, name in enumerate(classes)]
+    return {
+        "before": share(right[0][known]),
+        "after": share(right[1][known]),
+        "classes": tuple(
+            ClassChange(name, share(right[0][those]), share(right[1][those]))
+            for name, those in of_class
+            if those.any()
+        ),
+    }
