@@ -60,6 +60,9 @@ def whole(bundle: Path, about: Stated) -> Any:
     keras = load_keras()
     ops, layers = keras.ops, keras.layers
     inner = keras.saving.load_model(bundle / KERAS, compile=False)
+    old = about.format == "h5"  # which carries layers, but no operations between them
+    if old:
+        _temper(inner, about.temperature)
     side, classes = about.preprocessing.size, len(about.classes)
     photo = keras.Input((side, side, 3), dtype="uint8", name=INPUT)
     pixels = layers.Rescaling(1.0, name="pixels")(photo)  # to floats, as they are
@@ -78,13 +81,21 @@ def whole(bundle: Path, about: Stated) -> Any:
         found[OUTPUT] = ops.mean(pairs[OUTPUT], axis=0)
         if NOVELTY in pairs:
             found[NOVELTY] = ops.take(pairs[NOVELTY], 0, axis=0)
-    if about.temperature != 1.0:
+    if about.temperature != 1.0 and not old:
         clipped = ops.clip(found[OUTPUT], SMALLEST, 1.0)
         ratio = ops.divide(clipped, ops.max(clipped, axis=1, keepdims=True))
         powers = ops.power(ratio, 1 / about.temperature)
         found[OUTPUT] = ops.divide(powers, ops.sum(powers, axis=1, keepdims=True))
     named = {name: layers.Identity(name=name)(x) for name, x in found.items()}
     return keras.Model(photo, named, name="pawprint")
+
+
+def _temper(model: Any, temperature: float) -> None:
+    """Divide the logits of a model by a temperature, in the weights of its last layer."""
+    last = model.layers[-1]
+    if type(last).__name__ != "Dense" or last.activation.__name__ not in ("sigmoid", "softmax"):
+        raise BundleError(f"h5 needs a Dense layer that ends the model; {last.name!r} is none")
+    last.set_weights([values / temperature for values in last.get_weights()])
 
 
 def _embedding(keras: Any, model: Any) -> Any:
@@ -184,4 +195,3 @@ def said(path: Path) -> str:
             return str(file.attrs["pawprint"])
     except (KeyError, OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path} says nothing of itself ({error})") from None
-

@@ -70,9 +70,7 @@ LAYOUTS = {
     found.name: found
     for found in (
         Layout("tf-serving", {"savedmodel": "1"}),
-        Layout(
-            "triton", {"onnx": "1/model.onnx", "openvino": "1/model.xml"}, _configure_triton
-        ),
+        Layout("triton", {"onnx": "1/model.onnx", "openvino": "1/model.xml"}, _configure_triton),
         Layout("openvino-model-server", {"openvino": "1/model.xml", "onnx": "1/model.onnx"}),
     )
 }

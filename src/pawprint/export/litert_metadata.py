@@ -128,7 +128,9 @@ def _table(about: Stated, outputs: Sequence[str]) -> bytes:
             4: to.several([unit]),
         }
     )
-    labels = to.table({0: to.text(LABELS), 1: to.text("the classes in order")}, {2: _LABELS_OF_AXIS})
+    labels = to.table(
+        {0: to.text(LABELS), 1: to.text("the classes in order")}, {2: _LABELS_OF_AXIS}
+    )
     told = {
         OUTPUT: {0: to.text(OUTPUT), 1: to.text("of each class"), 6: to.several([labels])},
         NOVELTY: {0: to.text(NOVELTY), 1: to.text("how unlike the photos it was trained on")},

@@ -150,5 +150,7 @@ def pixels(
     good = {place: found for place, found in decoded if not isinstance(found, PhotoError)}
     if not good:
         why = next((str(found) for _, found in decoded), "there are none")
-        raise SourceError(f"no photo {photos.what} can be read ({why}); name others with {option} SOURCE")
+        raise SourceError(
+            f"no photo {photos.what} can be read ({why}); name others with {option} SOURCE"
+        )
     return photos.part(list(good)), list(good.values())

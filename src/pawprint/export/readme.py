@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -22,19 +24,31 @@ PACKAGES = {
     "h5": "keras tensorflow pillow",
 }
 
+# By format what npm installs, as it was tried, and where a browser finds what is imported.
+IN_A_BROWSER = {
+    "onnx": (
+        "onnxruntime-web@1.30.0",
+        {"onnxruntime-web": "./node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs"},
+    ),
+}
+PIXELS = "pixels.js"
 
-def files(about: Stated, exported: Exported, *, knows: bool) -> dict[str, str]:
+
+def files(about: Stated, exported: Exported, *, never_unknown: str | None) -> dict[str, str]:
     """Write them.
 
     Args:
         about: what the file says of itself.
         exported: the export.
-        knows: whether the model that it was made of says "unknown".
+        never_unknown: why it cannot say "unknown" though the model does.
 
     Returns:
         By name: `README.md` and, where there is JavaScript in it, `pixels.js`.
     """
     file = exported.file.relative_to(exported.folder).as_posix()
+    # Not in a server's layout, where the file lies in a folder of its own.
+    browser = "/" not in file and about.format in IN_A_BROWSER
+    npm, imports = IN_A_BROWSER[about.format] if browser else ("", {})
     readme = _template("README.md.j2").render(
         title=", ".join(about.classes[:3]) + (" ..." if len(about.classes) > 3 else ""),
         about=about,
@@ -45,13 +59,20 @@ def files(about: Stated, exported: Exported, *, knows: bool) -> dict[str, str]:
         classes=", ".join(about.classes),
         unknown_above=about.unknown_above,
         novelty=NOVELTY in about.outputs,
-        knows=knows,
+        never_unknown=never_unknown,
         packages=PACKAGES[about.format],
         python=snippet(about, file, "py"),
-        javascript="",
+        javascript=snippet(about, file, "js") if browser else "",
+        npm=npm,
+        imports=json.dumps({"imports": imports}, indent=2),
         tried="\n".join(f"- {line}" for line in wording.told(exported)),
     )
-    return {"README.md": readme}
+    return {"README.md": readme} | ({PIXELS: pixels()} if browser else {})
+
+
+def pixels() -> str:
+    """The module that makes of a photo, in a browser, what Python makes of it."""
+    return resources.files("pawprint.export").joinpath("snippets", PIXELS).read_text("utf-8")
 
 
 def snippet(about: Stated, file: str, language: str) -> str:

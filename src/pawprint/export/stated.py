@@ -63,12 +63,11 @@ def stated(card: Card, format: str, precision: Precision) -> Stated:
     Args:
         card: the bundle's.
         format: the export's.
-        precision: of the export. With `int8` there is no novelty: it is a small difference of
-            large numbers.
+        precision: of the export.
     """
     size, classes = card.preprocessing.size, len(card.classes)
     outputs: dict[str, Any] = {OUTPUT: {"dtype": "float32", "shape": ["n", classes]}}
-    knows = card.unknown is not None and precision != "int8"
+    knows = card.unknown is not None and why_never_unknown(format, precision) is None
     if knows:
         outputs[NOVELTY] = {"dtype": "float32", "shape": ["n", 1]}
     return Stated(
@@ -85,6 +84,18 @@ def stated(card: Card, format: str, precision: Precision) -> Stated:
         mirror=card.mirror,
         model=card.seal,
     )
+
+
+def why_never_unknown(format: str, precision: Precision) -> str | None:
+    """Why an export cannot say "unknown", in words; None where it can.
+
+    >>> why_never_unknown("onnx", "float16")
+    """
+    if precision == "int8":
+        return "a novelty is a small difference of large numbers, for which 8 bits are too few"
+    if format == "h5":
+        return "Keras' old format has layers only, and a novelty takes more"
+    return None
 
 
 def steps(preprocessing: Preprocessing) -> tuple[str, ...]:

@@ -30,7 +30,9 @@ def table(exported: Exported) -> list[tuple[str, str]]:
     ]
     if found.unknown is not None:
         both = f"{found.unknown.count:,} of {found.unknown.of:,} are unknown to both"
-        rows.append(("unknown", f"{both}; novelties differ by at most {found.novelty_difference:.2g}"))
+        rows.append(
+            ("unknown", f"{both}; novelties differ by at most {found.novelty_difference:.2g}")
+        )
     if found.before is not None and found.after is not None:
         rows.append(("right", f"{_part(found.after)}; the model {_part(found.before)}"))
     if exported.precision != "float32":
