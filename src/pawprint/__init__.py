@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pawprint.doctor.findings import Checkup, Finding
     from pawprint.evaluation.evaluate import Evaluation, evaluate
     from pawprint.evaluation.metrics import Figures
+    from pawprint.export.export import export_model
     from pawprint.training.run import Run, train
 
     __version__: str
@@ -38,6 +39,7 @@ __all__ = [
     "Run",
     "check",
     "evaluate",
+    "export_model",
     "load",
     "train",
 ]
@@ -53,6 +55,7 @@ _HOMES = {
     "Run": "pawprint.training.run",
     "check": "pawprint.doctor.check",
     "evaluate": "pawprint.evaluation.evaluate",
+    "export_model": "pawprint.export.export",
     "train": "pawprint.training.run",
 }
 

@@ -85,15 +85,17 @@ def _write_by_keras(material: Material, path: Path) -> None:
             photos = str(Path(place, "photos.npy"))
             np.save(photos, material.calibration)
         asked = {
-            "bundle": str(material.bundle),
-            "out": str(path),
+            "bundle": str(material.bundle.absolute()),
+            "out": str(path.absolute()),
             "about": material.about.model_dump_json(),
             "calibration": photos,
         }
         what = f"writing the export to {material.about.format}"
-        isolation.run("pawprint.export.keras_files:write", asked, what=what)
+        isolation.run("pawprint.export.keras_files:write", asked, what=what, limits=_LIMITS)
 
 
+# A bundle may come from anybody, and Keras opens its `model.keras`.
+_LIMITS = isolation.Limits(seconds=3600, cpu_seconds=3600, memory=16 * 2**30)
 _ALL: tuple[Precision, ...] = ("float32", "float16", "int8")
 
 FORMATS = {

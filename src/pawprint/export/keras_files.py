@@ -1,7 +1,7 @@
 """A bundle's network in the formats that Keras writes; run in a process of its own.
 
 TensorFlow takes a gigabyte and writes to standard error as it likes, and a bundle may come from
-anybody: what opens its `model.keras` is not the process that the user talks to.
+anybody: what opens its `model.keras` has limits, and is not the process that the user talks to.
 """
 
 from __future__ import annotations
