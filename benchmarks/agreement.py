@@ -63,7 +63,7 @@ def _probabilities(
 
 def _by_onnxruntime(classifier: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     import numpy as np
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     session = onnxruntime.InferenceSession(
         classifier.path / "model.onnx", providers=["CPUExecutionProvider"]

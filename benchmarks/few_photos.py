@@ -96,7 +96,7 @@ class _Judge:
     def accuracy(self, model: Path, scratch: Path) -> float:
         """The part of the photos that a bundle's network is right on."""
         import onnx
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
 
         onnx.utils.extract_model(str(model), str(scratch), [CUT], ["probabilities"])
         session = onnxruntime.InferenceSession(str(scratch))

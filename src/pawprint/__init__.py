@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pawprint.evaluation.evaluate import Evaluation, evaluate
     from pawprint.evaluation.metrics import Figures
     from pawprint.export.export import export_model
+    from pawprint.importer.importing import import_keras
     from pawprint.training.run import Run, train
 
     __version__: str
@@ -40,6 +41,7 @@ __all__ = [
     "check",
     "evaluate",
     "export_model",
+    "import_keras",
     "load",
     "train",
 ]
@@ -56,6 +58,7 @@ _HOMES = {
     "check": "pawprint.doctor.check",
     "evaluate": "pawprint.evaluation.evaluate",
     "export_model": "pawprint.export.export",
+    "import_keras": "pawprint.importer.importing",
     "train": "pawprint.training.run",
 }
 

@@ -18,6 +18,7 @@ from pawprint.errors import BundleError, OutputError, PawprintError, SourceError
 from pawprint.export import onnx_file
 from pawprint.export.export import Exported, export_model
 from pawprint.export.formats import FORMATS, Format, Material
+from pawprint.export.layouts import LAYOUTS
 from pawprint.export.runtimes import opened
 from pawprint.export.stated import Stated
 from pawprint.training.run import Run
@@ -179,6 +180,18 @@ def test_a_format_without_the_precision_names_those_with(kept: Path) -> None:
         export_model(kept, "keras", precision="int8")
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"format": "tflite"}, "no format 'tflite'; expected onnx, litert"),
+        ({"format": "onnx", "layout": "seldon"}, "no layout 'seldon'; expected tf-serving"),
+    ],
+)
+def test_what_is_not_known_is_told(asked: dict[str, str], told: str, kept: Path) -> None:
+    with pytest.raises(PawprintError, match=told):
+        export_model(kept, **asked)
+
+
 def test_h5_cannot_carry_the_mirror_image(kept: Path) -> None:
     with pytest.raises(PawprintError, match=r"--format keras.*--no-mirror"):
         export_model(kept, "h5")
@@ -209,6 +222,7 @@ def test_a_layout_is_the_folder_that_a_server_expects(
     exported = export_model(kept, format, layout=layout, verify_on=str(photos), out=out)
     assert exported.file == out / file
     assert exported.file.is_file()
+    assert LAYOUTS[layout].start.format(name="my_pets") in (out / "README.md").read_text("utf-8")
     assert (out / "config.pbtxt").is_file() == (layout == "triton")
     if layout == "triton":
         text = (out / "config.pbtxt").read_text("utf-8")

@@ -13,11 +13,14 @@ import typer
 
 from pawprint.cli import (
     backbones,
+    bench,
     cache,
     check,
     compare,
     datasets,
     evaluate,
+    export,
+    importing,
     predict,
     recipes,
     report,
@@ -44,6 +47,9 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("export")(export.export)
+app.command("bench")(bench.bench)
+app.command("import")(importing.import_)
 app.command("backbones")(backbones.backbones)
 app.command("samples")(samples.samples)
 app.add_typer(datasets.app, name="datasets")

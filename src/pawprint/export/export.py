@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from pawprint.export import readme
 from pawprint.export.formats import FORMATS, Format, Material
 from pawprint.export.layouts import LABELS, LAYOUTS, Layout, server_name
 from pawprint.export.photos import Photos
-from pawprint.export.stated import Precision, stated, why_never_unknown
+from pawprint.export.stated import Precision, Stated, stated
 from pawprint.export.verification import Verification, verify
 from pawprint.progress import SILENT, Progress
 from pawprint.report.run_files import RunFiles, read_run
@@ -29,6 +30,8 @@ from pawprint.report.run_files import RunFiles, read_run
 PHOTOS = 1000  # that an export is tried on, unless said otherwise
 VERIFICATION = "verification.json"
 _CALIBRATION = 200  # photos that ranges are taken from: more changed little
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ def export_model(
         MissingExtra: what writes the format or runs it is not installed.
         PawprintError: the format has no such precision or layout, or cannot carry the model.
     """
-    wanted = FORMATS[format] if isinstance(format, str) else format
-    shape = _layout(layout, wanted)
+    wanted = _known("format", FORMATS, format) if isinstance(format, str) else format
+    shape = None if layout is None else _layout(layout, wanted)
     if precision not in wanted.precisions:
         can = ", ".join(name for name, one in FORMATS.items() if precision in one.precisions)
         raise PawprintError(f"{wanted.name} is not written in {precision}; {can} are")
@@ -123,7 +126,6 @@ def export_model(
         if precision == "int8":
             calibration = _calibration(classifier, run, calibrate_on, progress)
     about = stated(classifier.card, wanted.name, precision)
-    never = classifier.card.unknown and why_never_unknown(wanted.name, precision)
     _, onnx = bundle.read(classifier.path)
     with bundle.whole_folder(folder) as partial:
         file = partial / (shape.places[wanted.name] if shape else wanted.file)
@@ -133,32 +135,47 @@ def export_model(
         with progress.step(f"Trying {wanted.name}", None):
             found = verify(classifier, about, str(file), tried, squares)
         exported = Exported(partial, file, wanted.name, precision, wanted.size(file), found)
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        told = {**exported.to_dict(), "created": created, "model": classifier.card.seal}
-        _write(partial / VERIFICATION, json.dumps(told, indent=2) + "\n")
-        _write(partial / LABELS, "".join(f"{label}\n" for label in about.classes))
-        for name, text in readme.files(about, exported, never_unknown=never or None).items():
-            _write(partial / name, text)
-        if shape:
-            shape.configure(partial, server_name(folder), about)
-    return Exported(
-        folder, folder / file.relative_to(partial), wanted.name, precision, exported.bytes, found
-    )
+        _explain(exported, about, classifier, shape, server_name(folder))
+    return replace(exported, folder=folder, file=folder / file.relative_to(partial))
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, "utf-8")
+def _explain(
+    exported: Exported, about: Stated, classifier: Classifier, shape: Layout | None, name: str
+) -> None:
+    """Write what stands beside the file: how it was tried, and how it is used."""
+    folder, knows = exported.folder, classifier.card.unknown is not None
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    told = {**exported.to_dict(), "created": created, "model": classifier.card.seal}
+    start = shape.start.format(name=name) if shape else ""
+    texts = {
+        VERIFICATION: json.dumps(told, indent=2) + "\n",
+        LABELS: "".join(f"{label}\n" for label in about.classes),
+        **readme.files(about, exported, knows=knows, start=start),
+    }
+    for file, text in texts.items():
+        (folder / file).write_text(text, "utf-8")
+    if shape:
+        shape.configure(folder, name, about)
 
 
-def _layout(name: str | None, format: Format) -> Layout | None:
+def _known(what: str, things: Mapping[str, Thing], name: str) -> Thing:
+    """What is known by a name.
+
+    Raises:
+        PawprintError: nothing is.
+    """
+    if name not in things:
+        raise PawprintError(f"there is no {what} {name!r}; expected {', '.join(things)}")
+    return things[name]
+
+
+def _layout(name: str, format: Format) -> Layout:
     """The layout that is asked for.
 
     Raises:
-        PawprintError: it does not serve the format.
+        PawprintError: there is none, or it does not serve the format.
     """
-    if name is None:
-        return None
-    found = LAYOUTS[name]
+    found = _known("layout", LAYOUTS, name)
     if format.name not in found.places:
         raise PawprintError(
             f"{name} serves {' and '.join(found.formats)}, not {format.name}; leave out --format, "

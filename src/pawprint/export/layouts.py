@@ -21,11 +21,13 @@ class Layout:
         name: as it is asked for.
         places: by format that it serves, the one taken by default first, where the file goes in the
             model's folder.
+        start: the command that starts it there, with `{name}` for what it is to call the model.
         configure: writes what it is configured by.
     """
 
     name: str
     places: dict[str, str]
+    start: str
     configure: Callable[[Path, str, Stated], None] = lambda folder, name, about: None
 
     @property
@@ -69,9 +71,23 @@ def _configure_triton(folder: Path, name: str, about: Stated) -> None:
 LAYOUTS = {
     found.name: found
     for found in (
-        Layout("tf-serving", {"savedmodel": "1"}),
-        Layout("triton", {"onnx": "1/model.onnx", "openvino": "1/model.xml"}, _configure_triton),
-        Layout("openvino-model-server", {"openvino": "1/model.xml", "onnx": "1/model.onnx"}),
+        Layout(
+            "tf-serving",
+            {"savedmodel": "1"},
+            'tensorflow_model_server --model_name={name} --model_base_path="$PWD" '
+            "--rest_api_port=8501",
+        ),
+        Layout(
+            "triton",
+            {"onnx": "1/model.onnx", "openvino": "1/model.xml"},
+            'tritonserver --model-repository="$(dirname "$PWD")"',
+            _configure_triton,
+        ),
+        Layout(
+            "openvino-model-server",
+            {"openvino": "1/model.xml", "onnx": "1/model.onnx"},
+            'ovms --model_name {name} --model_path "$PWD" --rest_port 8000',
+        ),
     )
 }
 

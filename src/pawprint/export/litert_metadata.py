@@ -34,6 +34,8 @@ def added(model: bytes, about: Stated) -> bytes:
         The new file's bytes; also a zip archive with `labels.txt` and `pawprint.json`.
     """
     whole = schema.ModelT.InitFromPackedBuf(model, 0)
+    for tensor in whole.subgraphs[0].tensors:
+        tensor.shapeSignature = None  # one photo, unless resized: LiteRT.js refuses "any number"
     buffer = schema.BufferT()
     buffer.data = list(_table(about, _outputs(whole)))
     whole.buffers.append(buffer)

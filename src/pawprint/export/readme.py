@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from pawprint.export import wording
-from pawprint.export.stated import NOVELTY, Stated
+from pawprint.export.stated import NOVELTY, Stated, why_never_unknown
 
 if TYPE_CHECKING:
     from pawprint.export.export import Exported
@@ -30,17 +30,25 @@ IN_A_BROWSER = {
         "onnxruntime-web@1.30.0",
         {"onnxruntime-web": "./node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs"},
     ),
+    "litert": (
+        "@litertjs/core@2.5.3",
+        {
+            "@litertjs/core": "./node_modules/@litertjs/core/dist/index.js",
+            "@litertjs/wasm-utils": "./node_modules/@litertjs/wasm-utils/dist/index.js",
+        },
+    ),
 }
 PIXELS = "pixels.js"
 
 
-def files(about: Stated, exported: Exported, *, never_unknown: str | None) -> dict[str, str]:
+def files(about: Stated, exported: Exported, *, knows: bool, start: str = "") -> dict[str, str]:
     """Write them.
 
     Args:
         about: what the file says of itself.
         exported: the export.
-        never_unknown: why it cannot say "unknown" though the model does.
+        knows: whether the model that it was made of says "unknown".
+        start: the command that starts a server on its folder, where it is laid out for one.
 
     Returns:
         By name: `README.md` and, where there is JavaScript in it, `pixels.js`.
@@ -59,10 +67,11 @@ def files(about: Stated, exported: Exported, *, never_unknown: str | None) -> di
         classes=", ".join(about.classes),
         unknown_above=about.unknown_above,
         novelty=NOVELTY in about.outputs,
-        never_unknown=never_unknown,
+        never_unknown=knows and why_never_unknown(about.format, about.precision),
         packages=PACKAGES[about.format],
         python=snippet(about, file, "py"),
         javascript=snippet(about, file, "js") if browser else "",
+        start=start,
         npm=npm,
         imports=json.dumps({"imports": imports}, indent=2),
         tried="\n".join(f"- {line}" for line in wording.told(exported)),

@@ -195,28 +195,28 @@ def _open_openvino(path: Path) -> tuple[str, Predict]:
     # A shape that is known is computed faster.
     model.reshape([1, *list(model.input(0).partial_shape)[1:]])
     names = [output.get_any_name() for output in model.outputs]
-    compiled: dict[str, Any] = {}
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    alone = core.compile_model(model, "CPU", {**options, "PERFORMANCE_HINT": "LATENCY"})
+    first = alone.create_infer_request()
+    others: list[Any] = []  # for many photos, one a thread: callbacks of a queue can end in a jam
 
-    def compiled_for(hint: str) -> Any:
-        if hint not in compiled:
-            options = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"}
-            compiled[hint] = core.compile_model(model, "CPU", options)
-        return compiled[hint]
+    def answer(request: Any, photo: Pixels) -> list[NDArray[np.float32]]:
+        given = request.infer([photo[np.newaxis]])
+        return [np.array(given[name]) for name in names]
+
+    def answer_some(photos: Sequence[Pixels]) -> list[list[NDArray[np.float32]]]:
+        request = others.pop()
+        found = [answer(request, photo) for photo in photos]
+        others.append(request)
+        return found
 
     def predict(photos: NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:
         if len(photos) == 1:
-            given = compiled_for("LATENCY")([photos])
-            return {name: np.array(given[name]) for name in names}
-        rows: list[list[NDArray[np.float32]]] = [[]] * len(photos)
-        queue = openvino.AsyncInferQueue(compiled_for("THROUGHPUT"))
-
-        def keep(request: Any, number: int) -> None:
-            rows[number] = [np.array(request.get_tensor(name).data) for name in names]
-
-        queue.set_callback(keep)
-        for number, photo in enumerate(photos):
-            queue.start_async([photo[np.newaxis]], number)
-        queue.wait_all()
+            return dict(zip(names, answer(first, photos[0]), strict=True))
+        if not others:
+            many = core.compile_model(model, "CPU", {**options, "NUM_STREAMS": cores()})
+            others.extend(many.create_infer_request() for _ in range(cores() + 1))
+        rows = _in_threads(answer_some, photos)
         return dict(zip(names, map(np.vstack, zip(*rows, strict=True)), strict=True))
 
     return str(model.get_rt_info("pawprint").value), predict
@@ -279,16 +279,19 @@ def _open_bundle(path: Path) -> tuple[str, Predict]:
 
     def predict(photos: NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:
         if len(photos) == 1:  # as Classifier.predict, in no further thread
-            return {OUTPUT: classifier.probabilities(photos[0])[np.newaxis]}
-        rows = map_chunks(_each(classifier.probabilities), photos, size=4)
-        given = [row for some in rows for row in some]
+            return {OUTPUT: classifier.probabilities(photos[0])[np.newaxis].astype(np.float32)}
+        given = _in_threads(lambda some: list(map(classifier.probabilities, some)), photos)
         return {OUTPUT: np.vstack(given).astype(np.float32)}
 
     return stated(classifier.card, "bundle", "float32").model_dump_json(), predict
 
 
-def _each(one: Callable[[Pixels], Any]) -> Callable[[Sequence[Pixels]], list[Any]]:
-    return lambda photos: [one(photo) for photo in photos]
+def _in_threads(
+    work: Callable[[Sequence[Pixels]], list[Any]], photos: NDArray[np.uint8]
+) -> list[Any]:
+    """What is made of photos one by one, on every core, in their order."""
+    size = max(1, len(photos) // (4 * cores()))  # a few turns for each core
+    return [row for some in map_chunks(work, photos, size=size) for row in some]
 
 
 _OPEN: dict[str, Callable[[Path], tuple[str, Predict]]] = {

@@ -5,11 +5,11 @@ The same JSON goes into every format, under `pawprint` where the format has a pl
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pawprint import __version__
 from pawprint.bundle import Card
 from pawprint.data.images import VERSION as DECODING_VERSION
 from pawprint.data.images import Preprocessing
@@ -54,7 +54,7 @@ class Stated(BaseModel):
     temperature: float
     mirror: bool
     model: str
-    pawprint: str = __version__
+    pawprint: str
 
 
 def stated(card: Card, format: str, precision: Precision) -> Stated:
@@ -83,6 +83,7 @@ def stated(card: Card, format: str, precision: Precision) -> Stated:
         temperature=card.temperature,
         mirror=card.mirror,
         model=card.seal,
+        pawprint=metadata.version("pawprint"),
     )
 
 

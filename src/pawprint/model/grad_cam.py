@@ -27,7 +27,8 @@ class GradCam:
             answers is dense.
 
     Raises:
-        PawprintError: Keras runs on another backend than TensorFlow, whose gradients these are.
+        PawprintError: Keras runs on another backend than TensorFlow, whose gradients these are; or
+            another layer answers, as in an imported network.
     """
 
     def __init__(self, model: Any) -> None:
@@ -38,6 +39,11 @@ class GradCam:
                 "KERAS_BACKEND"
             )
         steps = steps_of(model)
+        if type(steps[-1].operation).__name__ != "Dense":
+            raise PawprintError(
+                "heat-maps need a network that averages its last map or ends with a dense layer; "
+                f"this one ends with a {type(steps[-1].operation).__name__}"
+            )
         features = steps[cut_points(steps)[-1]].output
         (embedding,) = steps[-1].tensors
         self._lower = keras.Model(model.input, features)

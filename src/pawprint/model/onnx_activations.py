@@ -67,4 +67,9 @@ _ACTIVATIONS: dict[str, Callable[[Graph, str, str], str]] = {
     "silu": _silu,
     "hard_silu": lambda graph, source, name: graph.add("HardSwish", [source], name),
     "gelu": _gelu,
+    "elu": lambda graph, source, name: graph.add("Elu", [source], name),
+    "softplus": lambda graph, source, name: graph.add("Softplus", [source], name),
+    "tanh": lambda graph, source, name: graph.add("Tanh", [source], name),
+    # Over the channels, which maps have where vectors have their values.
+    "softmax": lambda graph, source, name: graph.add("Softmax", [source], name, axis=1),
 }

@@ -18,12 +18,15 @@ export async function pixels(blob, size, policy) {
     colorSpaceConversion: "none", // in training, colour profiles were left alone too
   });
   const { width, height } = photo;
-  const context = new OffscreenCanvas(width, STRIP).getContext("2d", { willReadFrequently: true });
+  const canvas = new OffscreenCanvas(Math.max(width, height), STRIP);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingEnabled = false;
   context.fillStyle = "white"; // what shows through
-  const rows = (top, count) => {
-    context.fillRect(0, 0, width, STRIP);
-    context.drawImage(photo, 0, -top);
-    return context.getImageData(0, 0, width, count).data;
+  const rows = (top, count, columns) => {
+    context.setTransform(...(columns ? [0, 1, 1, 0, 0, -top] : [1, 0, 0, 1, 0, -top]));
+    context.fillRect(0, 0, width, height);
+    context.drawImage(photo, 0, 0);
+    return context.getImageData(0, 0, columns ? height : width, count).data;
   };
   // In training, a JPEG far larger than the square is decoded at a part of its size.
   const [one, two] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
@@ -36,7 +39,10 @@ export async function pixels(blob, size, policy) {
   }
 }
 
-/** As `pixels`, of rows(top, count), which are RGBA; `by` by `by` of them are first made one. */
+/**
+ * As `pixels`, of rows(top, count, columns), which gives rows of the photo, or columns as if they
+ * were rows, RGBA; `by` by `by` pixels are first made one.
+ */
 export function fit(rows, width, height, size, policy, by = 1) {
   const sides = [Math.ceil(width / by), Math.ceil(height / by)];
   const [shorter, longer] = [Math.min(...sides), Math.max(...sides)];
@@ -44,20 +50,27 @@ export function fit(rows, width, height, size, policy, by = 1) {
     const count = policy === "pad" ? Math.max(1, rounded(sides[axis] * (size / longer))) : size;
     return taps(sides[axis], policy === "crop" ? (sides[axis] - shorter) / 2 : 0, count, by, full);
   });
-  const line = across.length * 3;
-  const narrow = new Uint8Array(height * line);
-  const end = down.at(-1).first + down.at(-1).weights.length;
-  for (let top = down[0].first; top < end; top += STRIP) {
-    const data = rows(top, Math.min(STRIP, end - top));
-    for (let from = 0, to = top * line; from < data.length; from += width * 4) {
-      for (const tap of across) to = mix(data, from + tap.first * 4, 4, tap.weights, narrow, to);
+  // Along which axis first decides what is rounded; Pillow does so since its version 13.
+  const lost = [sides[0] - across.length, sides[1] - down.length];
+  const columns = lost[1] > Math.max(0, 2 * lost[0]);
+  const [along, then, full] = columns ? [down, across, height] : [across, down, width];
+  const line = along.length * 3;
+  const narrow = new Uint8Array((columns ? width : height) * line);
+  const end = then.at(-1).first + then.at(-1).weights.length;
+  for (let top = then[0].first; top < end; top += STRIP) {
+    const data = rows(top, Math.min(STRIP, end - top), columns);
+    for (let from = 0, to = top * line; from < data.length; from += full * 4) {
+      for (const tap of along) to = mix(data, from + tap.first * 4, 4, tap.weights, narrow, to);
     }
   }
   const square = new Uint8Array(size * size * 3).fill(127); // the grey of "pad"
-  const [left, above] = [(size - across.length) >> 1, (size - down.length) >> 1];
-  down.forEach(({ first, weights }, y) => {
-    let to = ((above + y) * size + left) * 3;
-    for (let x = 0; x < line; x += 3) to = mix(narrow, first * line + x, line, weights, square, to);
+  const corner = ((size - down.length) >> 1) * size + ((size - across.length) >> 1);
+  const [x, y] = columns ? [size, 1] : [1, size]; // to the next of `along`, and of `then`
+  then.forEach(({ first, weights }, row) => {
+    for (let place = 0; place < along.length; place++) {
+      const to = (corner + place * x + row * y) * 3;
+      mix(narrow, first * line + place * 3, line, weights, square, to);
+    }
   });
   return square;
 }
