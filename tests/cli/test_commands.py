@@ -168,7 +168,7 @@ def test_the_cache_can_be_looked_at_and_cleared(
     monkeypatch.setenv("PAWPRINT_CACHE", str(tmp_path / "cache"))
     empty = cli("cache", "info")
     assert (empty.code, empty.out) == (0, f"{tmp_path / 'cache'}: 0 B\n")
-    pawprint.train(tinted, recipe=recipe, out=tmp_path / "run")
+    pawprint.train(tinted, recipe=recipe, out=tmp_path / "run", report=False)
     info = cli("cache", "info")
     entries = rows.entries()
     assert {entry.kind for entry in entries} == set(rows.KINDS)
@@ -223,7 +223,7 @@ def test_train_says_what_came_out_and_what_to_type_next(
 def test_train_lists_what_was_left_out(
     cli: Cli, photos: Path, recipe: Path, tmp_path: Path, run: Run
 ) -> None:
-    ran = cli("train", photos, "--recipe", recipe, "--out", tmp_path / "run")
+    ran = cli("train", photos, "--recipe", recipe, "--out", tmp_path / "run", "--no-report")
     assert f"left out     {len(run.faults)} (see left_out.csv)" in ran.out
     assert sum(fault.path in ran.out for fault in run.faults) == 5
 
@@ -231,7 +231,7 @@ def test_train_lists_what_was_left_out(
 def test_train_passes_its_options_on(
     cli: Cli, tinted: Path, recipe: Path, tmp_path: Path, run_of_three: Run
 ) -> None:
-    options = ["--validation", 0.5, "--seed", 7, "--no-cache"]
+    options = ["--validation", 0.5, "--seed", 7, "--no-cache", "--no-report"]
     assert cli("train", tinted, "-r", recipe, "-o", tmp_path / "run", *options).code == 0
     used = (tmp_path / "run" / "recipe.toml").read_text()
     assert "validation = 0.5" in used
@@ -379,7 +379,7 @@ def test_a_run_gets_a_name_by_default_also_from_the_longest(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     source = shutil.copytree(tinted, tmp_path / ("x" * 255))
-    ran = cli("train", source, "--recipe", recipe)
+    ran = cli("train", source, "--recipe", recipe, "--no-report")
     assert ran.code == 0, ran.err
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.startswith("xxx")

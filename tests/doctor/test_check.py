@@ -293,7 +293,9 @@ def test_a_list_is_what_training_leaves_out(
 ) -> None:
     quarantine = tmp_path / "a list.txt"
     found = check(drawn[0], quarantine=quarantine)
-    run = pawprint.train(drawn[0], recipe=recipe, out=tmp_path / "run", exclude=quarantine)
+    run = pawprint.train(
+        drawn[0], recipe=recipe, out=tmp_path / "run", exclude=quarantine, report=False
+    )
     with (run.path / "left_out.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     listed = {str(drawn[0] / path) for path in exclusions.read(quarantine)}

@@ -1,5 +1,7 @@
 """The reliability diagram draws what was measured, before and after."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,12 @@ def calibration(seed=0, count=500, k=2, sharp=2.0):
     truth = np.arange(count) % k
     exp = np.exp(sharp * (rng.normal(size=(count, k)) + 1.5 * np.eye(k)[truth]))
     return calibrate(truth, exp / exp.sum(axis=1, keepdims=True))[0]
+
+
+def test_of_no_photos_nothing_is_drawn():
+    found = calibration()
+    with pytest.raises(ValueError, match="no photos"):
+        reliability_diagram(replace(found, after=replace(found.after, bins=())))
 
 
 @pytest.mark.parametrize("k", [2, 10])

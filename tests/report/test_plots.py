@@ -214,6 +214,12 @@ def test_an_undone_stage_stands_on_grey_and_is_named(tmp_path):
     assert "stage 1, undone" not in svg_text(drawn, tmp_path)
 
 
+def test_stages_that_were_read_from_a_file_are_named_the_same(tmp_path):
+    rows = [{**row, "stage": float(row["stage"])} for row in HISTORY]
+    drawn = svg_text(plots.training_curves(rows, undone=[2]), tmp_path)
+    assert drawn == svg_text(plots.training_curves(HISTORY, undone=[2]), tmp_path)
+
+
 def test_training_counts_on_where_epochs_start_anew():
     rows = [{**row, "epoch": i % 3 + 1} for i, row in enumerate(HISTORY)]
     assert plots.training_curves(rows).axes[0].lines[0].get_xdata().tolist() == list(range(1, 8))

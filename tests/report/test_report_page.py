@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -153,6 +154,24 @@ def test_plots_say_what_they_show(make_run):
         "Strength of the head: of 1 strengths, 1 was chosen, with the log loss 0.3000; the worst "
         "had 0.3000",
     ]
+
+
+def test_a_run_without_plots_has_them_drawn_for_its_page(make_run, listener):
+    folder = make_run()
+    before = {alt for alt in shown(folder).all("img", "alt") if ":" in alt}
+    shutil.rmtree(folder / "plots")
+    found = {alt for alt in shown(folder, progress=listener).all("img", "alt") if ":" in alt}
+    assert {alt.split(":")[0] for alt in found - before} == {"Precision against recall"}
+    assert before < found
+    assert listener.said == []
+    assert not (folder / "plots").exists()
+
+
+def test_plots_that_the_files_do_not_give_are_left_out_and_told(full_run, listener):
+    shutil.rmtree(full_run / "plots")  # of whose calibration no bins are told
+    read = shown(full_run, progress=listener)
+    assert not any(link.startswith("data:image/svg") for link in read.all("img", "src"))
+    assert listener.said == ["the page is without plots: no photos to draw: bins (0,)"]
 
 
 def test_many_classes_have_their_worst_pairs_and_the_plot(make_run):

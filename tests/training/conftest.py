@@ -185,8 +185,10 @@ def killed(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
         with np.load(unfinished(out) / "checkpoint.npz") as file:
             about.append(file["about"].tobytes().decode())
     heard = Heard()
-    resumed = train(few, recipe=recipe, out=out, resume=True, tensorboard=True, progress=heard)
-    whole = train(few, recipe=recipe, out=place / "whole", tensorboard=True)
+    resumed = train(
+        few, recipe=recipe, out=out, resume=True, tensorboard=True, progress=heard, report=False
+    )
+    whole = train(few, recipe=recipe, out=place / "whole", tensorboard=True, report=False)
     return Killed(resumed, whole, about, heard)
 
 
@@ -239,12 +241,13 @@ def reviewed(
 def coloured_in_folds(
     coloured: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
-    """The same photos judged in folds, by random weights. Not to be changed."""
+    """The same photos judged in folds, by random weights; no plots. Not to be changed."""
     return train(
         coloured,
         recipe=recipe,
         changes={"data.folds": 3, "refuse": 0.1},
         out=tmp_path_factory.mktemp("coloured") / "run",
+        report=False,
     )
 
 
@@ -252,7 +255,7 @@ def coloured_in_folds(
 def contrary(
     coloured: Path, recipe: Path, own_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
-    """A run whose validation photos all lie in the other's folder. Not to be changed."""
+    """A run whose validation photos all lie in the other's folder; no plots. Not to be changed."""
     place = tmp_path_factory.mktemp("contrary")
     for number, path in enumerate(sorted(coloured.glob("*/*_[0-9][0-9].png"))):
         own = path.name.split("_")[0]
@@ -266,4 +269,5 @@ def contrary(
         weights=own_weights,
         changes={"refuse": 0, "decision": "precision:blue=1"},
         out=place / "run",
+        report=False,
     )

@@ -120,7 +120,7 @@ def test_photos_that_are_added_move_none_of_the_old_ones(
             put(folder / label / f"{label} {animal}" / "later.png", 1000 + animal)
         put(folder / label / "stray.png", 2000)
     changes = {"data.group_by": "folder", "data.validation": 0.4}
-    run = pawprint.train(folder, recipe=tiny, out=tmp_path / "run", changes=changes)
+    run = pawprint.train(folder, recipe=tiny, out=tmp_path / "run", changes=changes, report=False)
     old, new = sides(grouped, animals), sides(run, folder)
     assert {path: new[path] for path in old} == old
     assert len(new) == len(old) + 2 * (5 + 6 + 1)
@@ -143,7 +143,12 @@ def test_a_column_of_a_table_groups_and_copies_without_a_group_stay_together(
             rows.append(f"{to.name},{label},")
     (folder / "pets.csv").write_text("\n".join(["path,label,animal", *rows]))
     run = pawprint.train(
-        folder / "pets.csv", recipe=tiny, out=tmp_path / "run", validation=0.4, group_by="Animal"
+        folder / "pets.csv",
+        recipe=tiny,
+        out=tmp_path / "run",
+        validation=0.4,
+        group_by="Animal",
+        report=False,
     )
     found = sides(run, folder)
     assert len(found) == len(rows)
@@ -234,6 +239,7 @@ def test_what_would_train_and_judge_only_judges_if_no_other_is_wanted(
         changes={"data.leaks": leaks, "data.duplicates": duplicates},
         group_by="folder",
         cache=False,
+        report=False,
     )
     expected = LEAKS if duplicates == "near" else EXACT_LEAKS
     told, found = left_out(run, sided), sides(run, sided)

@@ -218,7 +218,7 @@ def test_the_same_again_gives_the_same_network_and_figures(
 ) -> None:
     monkeypatch.setenv("PAWPRINT_CACHE", str(tmp_path / "cache"))
     again = pawprint.train(
-        photos, recipe=recipe, out=tmp_path / "again", cache=False, progress=listener
+        photos, recipe=recipe, out=tmp_path / "again", cache=False, progress=listener, report=False
     )
     assert listener.steps["Computing features"] > 0
     assert not (tmp_path / "cache").exists()
@@ -236,7 +236,11 @@ def test_a_zip_of_the_photos_gives_the_same_from_the_same_cache(
         for path in photos.rglob("*"):
             archive.write(path, path.relative_to(photos.parent))
     zipped = pawprint.train(
-        tmp_path / "photos.zip", recipe=recipe, out=tmp_path / "run", progress=listener
+        tmp_path / "photos.zip",
+        recipe=recipe,
+        out=tmp_path / "run",
+        progress=listener,
+        report=False,
     )
     undecodable = [plant for plant in planted if plant.fault in UNREADABLE - {Fault.EMPTY}]
     assert listener.steps["Computing features"] == len(undecodable)  # no features to be kept
@@ -253,8 +257,9 @@ def test_without_unreadable_files_it_is_the_same_and_a_warm_cache_computes_nothi
     for plant in planted:
         if plant.fault in UNREADABLE:
             (tmp_path / "photos" / plant.path).unlink()
+    out = tmp_path / "run"
     clean = pawprint.train(
-        tmp_path / "photos", recipe=recipe, out=tmp_path / "run", strict=True, progress=listener
+        tmp_path / "photos", recipe=recipe, out=out, strict=True, progress=listener, report=False
     )
     assert "Computing features" not in listener.steps
     assert clean.faults == ()
@@ -333,11 +338,11 @@ def test_what_the_validation_photos_are_does_not_reach_the_network(
     tinted: Path, recipe: Path, tmp_path: Path
 ) -> None:
     source = with_splits(tinted, tmp_path / "photos", True)
-    one = pawprint.train(source, recipe=recipe, out=tmp_path / "one")
+    one = pawprint.train(source, recipe=recipe, out=tmp_path / "one", report=False)
     judges = source / "validation"
     for old, new in (("blue", "swap"), ("green", "blue"), ("swap", "green")):
         (judges / old).rename(judges / new)
-    two = pawprint.train(source, recipe=recipe, out=tmp_path / "two")
+    two = pawprint.train(source, recipe=recipe, out=tmp_path / "two", report=False)
     assert one.figures.confusion != two.figures.confusion
     assert (one.model / "model.onnx").read_bytes() == (two.model / "model.onnx").read_bytes()
 

@@ -121,6 +121,14 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Log every epoch for TensorBoard.")
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report",
+            help="Draw plots/ and report.html; without, the run is there some seconds earlier, "
+            "and pawprint report draws the page when it is wanted.",
+        ),
+    ] = True,
 ) -> None:
     """Train a classifier on a folder or archive of photos, and write the run to a folder."""
     from pawprint.progress import Terminal
@@ -147,6 +155,7 @@ def train(
         resume=resume,
         tensorboard=tensorboard,
         time_limit=None if time_limit is None else seconds(time_limit),
+        report=report,
         progress=Terminal(),
     )
     typer.echo(_summary(run))
@@ -184,14 +193,17 @@ def _summary(run: Run) -> str:
         lines.append(f"time limit   {limited['seconds']:g} s: {told}")
     tried = run.record["bundle"]
     same = tried["photos"] - tried["labels_differing"]
+    report = run.path / "report.html"
+    there = report.is_file()
     lines += [
         f"model        answers as measured on {same} of {tried['photos']} photos tried",
         f"time         {run.record['seconds']['total']:.1f} s"
         + (" since it was resumed" if run.record["resumed_after_epochs"] else ""),
         f"run          {run.path}",
-        *([f"report       {report}"] if (report := run.path / "report.html").is_file() else []),
+        *([f"report       {report}"] if there else []),
         "",
         "next",
+        *([] if there else [f"  pawprint report {_quoted(run.path)}"]),
         *([f"  pawprint review {_quoted(run.path)}"] if run.record["suspects"] else []),
         f"  pawprint predict {_quoted(run.path)} PHOTO...",
         f"  pawprint evaluate {_quoted(run.path)} OTHER_PHOTOS",

@@ -20,7 +20,7 @@ def answer_plots(
     probabilities: NDArray[Any],
     classes: Sequence[str],
     figures: Figures,
-    calibration: Calibration,
+    calibration: Calibration | None,
 ) -> dict[str, Figure]:
     """Draw what there is to see of some answers.
 
@@ -29,14 +29,16 @@ def answer_plots(
         probabilities: (n, k) float, each row summing to 1.
         classes: the k names.
         figures: what follows from these.
-        calibration: of the probabilities.
+        calibration: of the probabilities, where that was measured.
 
     Returns:
         By name, the plots.
     """
-    return {
+    drawn = {
         "confusion_matrix": confusion_matrix(figures),
         "roc_curve": roc_curve(truth, probabilities, classes, figures),
         "precision_recall_curve": precision_recall_curve(truth, probabilities, classes, figures),
-        "reliability": reliability_diagram(calibration),
     }
+    if calibration is not None:
+        drawn["reliability"] = reliability_diagram(calibration)
+    return drawn

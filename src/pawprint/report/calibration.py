@@ -28,6 +28,9 @@ def reliability_diagram(calibration: Calibration) -> Figure:
         a figure with two axes, before and after: a point with its interval for each bin of the
         confidence; bars with numbers tell how many photos it is of.
 
+    Raises:
+        ValueError: there are no photos.
+
     >>> from pawprint.evaluation.calibration import calibrate
     >>> found, _ = calibrate(np.array([0, 0, 0, 1] * 50), np.array([[0.99, 0.01]] * 200))
     >>> [axes.get_title(loc="left").splitlines()[0] for axes in reliability_diagram(found).axes]
@@ -44,6 +47,8 @@ def reliability_diagram(calibration: Calibration) -> Figure:
 
 def _draw(axes: Axes, found: Reliability, title: str, how: str) -> None:
     counts = np.array([one.count for one in found.bins])
+    if not counts.sum():
+        raise ValueError(f"no photos to draw: bins {counts.shape}")
     shares = counts / counts.sum()
     left = [one.low for one in found.bins]
     widths = [one.high - one.low for one in found.bins]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pawprint.errors import RunError
 from pawprint.evaluation import paired
 from pawprint.evaluation.paired import Comparison
-from pawprint.report.run_files import Answer, RunFiles, read_run
+from pawprint.report.run_files import RunFiles, read_run
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Pairs:
         places = [place for place, sha256 in enumerate(hashes) if sha256 in by_hash]
         found = [by_hash[hashes[place]] for place in places]
         probabilities = np.array([answer.probabilities for answer in found])
-        return cls(places, probabilities, _numbers(run, [answer.predicted for answer in found]))
+        return cls(places, probabilities, run.numbers([answer.predicted for answer in found]))
 
     def compare(
         self,
@@ -132,23 +132,13 @@ def _row(run: RunFiles, against: Comparison | None) -> ComparedRun:
 
 
 def _against(first: RunFiles, run: RunFiles) -> Comparison | None:
-    labels = {first.hashes[answer.path]: answer.label for answer in _judging(first)}
-    same = [a for a in _judging(run) if labels.get(run.hashes[a.path]) == a.label]
+    labels = {first.hashes[answer.path]: answer.label for answer in first.judging}
+    same = [a for a in run.judging if labels.get(run.hashes[a.path]) == a.label]
     if not same:
         return None
     pairs = Pairs.of(first, [run.hashes[answer.path] for answer in same])
     return pairs.compare(
-        _numbers(run, [answer.label for answer in same]),
+        run.numbers([answer.label for answer in same]),
         np.array([answer.probabilities for answer in same]),
-        _numbers(run, [answer.predicted for answer in same]),
+        run.numbers([answer.predicted for answer in same]),
     )
-
-
-def _judging(run: RunFiles) -> list[Answer]:
-    """The answers that the run's figures are of."""
-    return [answer for answer in run.answers if answer.split != "test"]
-
-
-def _numbers(run: RunFiles, labels: Sequence[str]) -> NDArray[np.int64]:
-    number = {label: place for place, label in enumerate(run.record.classes)}
-    return np.array([number[label] for label in labels], dtype=np.int64)

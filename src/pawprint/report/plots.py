@@ -169,6 +169,32 @@ def strength_curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
         return laid_out(figure)
 
 
+def training_plots(
+    choice: Sequence[Mapping[str, Any]],
+    history: Sequence[Mapping[str, Any]],
+    undone: Collection[int],
+) -> dict[str, Figure]:
+    """Draw what there is to see of how a training went.
+
+    >>> sorted(training_plots((), [{"stage": 1, "epoch": 1, "loss": 0.7, "accuracy": 0.5}], ()))
+    ['training_curves']
+
+    Args:
+        choice: as of `strength_curve`; empty where no strength was chosen.
+        history: as of `training_curves`; empty where there were no epochs.
+        undone: as of `training_curves`.
+
+    Returns:
+        By name, the plots.
+    """
+    drawn = {}
+    if choice:
+        drawn["head_strength"] = strength_curve(choice)
+    if history:
+        drawn["training_curves"] = training_curves(history, undone)
+    return drawn
+
+
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write a figure as PNG and SVG, the same figure giving the same bytes.
 
@@ -249,12 +275,12 @@ def _write_cells(axes: Axes, counts: npt.NDArray[np.int64], shares: Any) -> None
 
 
 def _mark_stages(
-    axes: Axes, starts: Sequence[int], stages: Sequence[object], undone: Collection[object]
+    axes: Axes, starts: Sequence[int], stages: Sequence[float], undone: Collection[float]
 ) -> None:
     for start, end in zip(starts, [*starts[1:], len(stages)], strict=True):
         if start:
             axes.axvline(start + 0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
-        name = f"stage {stages[start]}"
+        name = f"stage {stages[start]:g}"  # JSON's numbers may come as floats
         if stages[start] in undone:
             axes.axvspan(start + 0.5, end + 0.5, color=PALE, alpha=0.5, zorder=0, linewidth=0)
             name += ", undone"

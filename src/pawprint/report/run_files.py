@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, InstanceOf, TypeAdapter, ValidationError
 
 from pawprint.data.wording import os_reason, shown
@@ -188,7 +190,7 @@ class RunFiles:
         left_out: files that were not used, and why.
         recipe: its text.
         suspects: labels that look wrong.
-        plots: by name, SVGs.
+        plots: by name, SVGs; none where the training was to draw none.
     """
 
     folder: Path
@@ -206,6 +208,16 @@ class RunFiles:
         """The stages of the recipe."""
         stages: list[dict[str, Any]] = tomllib.loads(self.recipe).get("stage", [])
         return stages
+
+    @property
+    def judging(self) -> list[Answer]:
+        """The answers that the run's figures are of."""
+        return [answer for answer in self.answers if answer.split != "test"]
+
+    def numbers(self, labels: Sequence[str]) -> NDArray[np.int64]:
+        """Classes as numbers: int, one each."""
+        number = {label: place for place, label in enumerate(self.record.classes)}
+        return np.array([number[label] for label in labels], dtype=np.int64)
 
 
 def read_run(folder: Path) -> RunFiles:

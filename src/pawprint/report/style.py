@@ -94,7 +94,9 @@ def laid_out(figure: Figure) -> Figure:
     True
     """
     # Once for both files: it costs as much as drawing, and a second pass would shift the first.
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
     figure.set_layout_engine("none")
     return figure
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
 
 from pawprint.data.cache import written
 from pawprint.data.sources import Source
@@ -20,7 +24,7 @@ from pawprint.report.of_run import of_run
 from pawprint.report.originals import originals
 from pawprint.report.page import page
 from pawprint.report.pictures import Explain, Pictures
-from pawprint.report.run_files import read_run
+from pawprint.report.run_files import RunFiles, read_run
 
 NAME = "report.html"
 
@@ -34,6 +38,8 @@ def write_report(
     progress: Progress = SILENT,
 ) -> Path:
     """Write the page of a run, one HTML file that needs nothing else.
+
+    A run that has no plots has them drawn for its page, from its files.
 
     >>> write_report("no/run")
     Traceback (most recent call last):
@@ -58,6 +64,9 @@ pawprint train wrote
     folder = Path(run)
     files = read_run(folder)
     path = checked(folder / NAME if out is None else Path(out))
+    if not files.plots:
+        with progress.step("Drawing the plots", None):
+            files = replace(files, plots=_drawn_again(files, progress))
     place = files.record.place if source is None else source
     if not isinstance(place, Source):
         place = os.fspath(place)
@@ -116,6 +125,26 @@ def _drawn(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, bytes]:
         evaluation.figures,
         evaluation.calibration,
     )
+    return _svgs(drawn)
+
+
+def _drawn_again(files: RunFiles, progress: Progress) -> dict[str, bytes]:
+    """The plots of a run, as SVGs by name; none where its files do not fit together."""
+    metrics, judging = files.metrics, files.judging
+    truth = files.numbers([answer.label for answer in judging])
+    given = np.array([answer.probabilities for answer in judging])
+    found, classes = metrics.validation, files.record.classes
+    choice = [asdict(row) for row in metrics.head]
+    undone = [outcome.stage for outcome in metrics.stages if outcome.undone]
+    try:
+        drawn = answer_plots(truth, given, classes, found.figures, found.calibration)
+        return _svgs(drawn | plots.training_plots(choice, metrics.history, undone))
+    except ValueError as error:
+        progress.say(f"the page is without plots: {error}")
+        return {}
+
+
+def _svgs(drawn: Mapping[str, Figure]) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         for name, figure in drawn.items():
             plots.save(figure, Path(folder), name)

@@ -95,6 +95,7 @@ def train(
     resume: bool = False,
     tensorboard: bool = False,
     time_limit: float | None = None,
+    report: bool = True,
     progress: Progress = SILENT,
 ) -> Run:
     """Train a classifier on a folder or an archive of photos.
@@ -136,6 +137,8 @@ def train(
         tensorboard: also log every epoch for TensorBoard, in the run's folder.
         time_limit: seconds within which the run is to be there: stages, epochs and, where even
             their features would take longer, photos are left out, and told in `run.json`.
+        report: draw `plots/` and `report.html`. Without, the run is there some seconds earlier,
+            and `pawprint report` draws the page when it is wanted.
         progress: where to show how it goes.
 
     Returns:
@@ -184,7 +187,9 @@ def train(
             command(source, recipe, changed, exclude, corrections, time_limit),
             corrected or None,
         )
-        asked = _Asked(chosen, clock, limit, strict, offline, cache, resume, tensorboard, progress)
+        asked = _Asked(
+            chosen, clock, limit, strict, offline, cache, resume, tensorboard, report, progress
+        )
         return _run(opened, folder, origin, asked)
 
 
@@ -200,6 +205,7 @@ class _Asked:
     cache: bool
     resume: bool
     tensorboard: bool
+    report: bool
     progress: Progress
 
 
@@ -238,7 +244,7 @@ def _run(source: Source, folder: Path, origin: Origin, asked: _Asked) -> Run:
         finished = Finished(
             material, fitted, settled, tried, strange, suspect, looked, board.folder, len(before)
         )
-        record = write_run(folder, source, origin, finished, clock)
+        record = write_run(folder, source, origin, finished, clock, report=asked.report)
     checkpoints.remove()
     sides, faults = settled.judged, dataset.faults
     test = sides[TEST].figures if TEST in sides else None

@@ -31,7 +31,6 @@ from pawprint.model import network
 from pawprint.progress import Progress
 from pawprint.training import recipe_files
 from pawprint.training.answers import Settled
-from pawprint.training.batches import Side
 from pawprint.training.clock import Clock
 from pawprint.training.gradient import Material
 from pawprint.training.look import Looked
@@ -40,7 +39,6 @@ from pawprint.training.stages import Fitted, Judged
 from pawprint.training.strangers import Strangers
 from pawprint.training.suspects import Suspects
 from pawprint.training.trial import try_bundle
-from pawprint.training.views import Views
 
 try:
     from pawprint.report import photos, plots
@@ -95,18 +93,27 @@ class Finished:
 
 
 def write_run(
-    folder: Path, source: Source, origin: Origin, finished: Finished, clock: Clock
+    folder: Path,
+    source: Source,
+    origin: Origin,
+    finished: Finished,
+    clock: Clock,
+    *,
+    report: bool,
 ) -> dict[str, Any]:
-    """Write the run's folder, whole or not at all; what its `run.json` says."""
+    """Write the run's folder, whole or not at all; what its `run.json` says.
+
+    Plots and the page are for people; without `report` there are none.
+    """
     settled, looked = finished.settled, finished.looked
     recipe, dataset = looked.recipe, looked.dataset
     with bundle.whole_folder(folder) as partial:
         with clock.part("bundle"):
             card, checked = _write_bundle(partial, source, finished)
-        with clock.part("plots"):
-            _plot(partial / "plots", finished)
-            views, trained_on = finished.material.views, finished.material.sides[TRAIN]
-            _plot_photos(partial / "plots", trained_on, views, dataset.classes, recipe.augments)
+        if report:
+            with clock.part("plots"):
+                _plot(partial / "plots", finished)
+                _plot_photos(partial / "plots", finished)
         if finished.board is not None:
             shutil.copytree(finished.board, partial / finished.board.name)
         (partial / "recipe.toml").write_text(recipe_files.to_toml(recipe), "utf-8")
@@ -120,8 +127,9 @@ def write_run(
         _write_json(partial / "run.json", record)
         if origin.corrected:
             (partial / APPLIED).write_bytes(origin.corrected.content)
-    with clock.part("report"):
-        _draw_report(folder, source, finished.material.progress)
+    if report:
+        with clock.part("report"):
+            _draw_report(folder, source, finished.material.progress)
     return record
 
 
@@ -259,21 +267,17 @@ def _plot(folder: Path, finished: Finished) -> None:
     judged = finished.settled.judged[VALIDATION]
     given, settled = judged.probabilities, finished.settled
     drawn = answer_plots(judged.truth, given, classes, judged.figures, settled.calibration)
-    if fitted.choice:
-        drawn["head_strength"] = plots.strength_curve(fitted.choice)
-    if fitted.history:
-        drawn["training_curves"] = plots.training_curves(fitted.history, fitted.undone)
+    drawn |= plots.training_plots(fitted.choice, fitted.history, fitted.undone)
     folder.mkdir()
     for name, figure in drawn.items():
         plots.save(figure, folder, name)
 
 
-def _plot_photos(
-    folder: Path, side: Side, views: Views, classes: Sequence[str], augments: bool
-) -> None:
+def _plot_photos(folder: Path, finished: Finished) -> None:
     """Some photos that were trained on, and what augmentation makes of one."""
+    views, side = finished.material.views, finished.material.sides[TRAIN]
     shown, titles = [], []
-    for number, label in enumerate(classes[:_SAMPLED_CLASSES]):
+    for number, label in enumerate(finished.looked.dataset.classes[:_SAMPLED_CLASSES]):
         for row in np.flatnonzero(side.labels == number)[:_SAMPLED]:
             with contextlib.suppress(PhotoError):  # it went away meanwhile
                 shown.append(views.pixels(side.reads[row]))
@@ -281,7 +285,7 @@ def _plot_photos(
     if shown:
         grid = photos.photo_grid(shown, titles, columns=_SAMPLED, title="Photos trained on")
         plots.save(grid, folder, "samples")
-    if augments:
+    if finished.looked.recipe.augments:
         with contextlib.suppress(PhotoError):
             one = side.reads[0]
             changed = [views.augmented(one, view) for view in range(1, 2 * _SAMPLED)]
