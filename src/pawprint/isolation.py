@@ -106,7 +106,8 @@ def run(
         answer, errors = Path(own) / "answer.json", Path(own) / "errors"
         home = None if limits is None else (place or _made(Path(own) / "home"))
         told = json.dumps({"asked": dict(asked), "limits": limits and asdict(limits)})
-        command = [sys.executable, *["-P"] * (limits is not None), "-m", "pawprint.isolation"]
+        # -P: no modules of the folder that it is typed in.
+        command = [sys.executable, "-P", "-m", "pawprint.isolation"]
         with errors.open("wb") as said:
             process = subprocess.Popen(
                 [*command, entry, os.fspath(answer)],
@@ -168,6 +169,8 @@ def _wait(process: subprocess.Popen[bytes], told: bytes, limits: Limits | None) 
 
 
 def _read(answer: Path) -> dict[str, Any] | None:
+    if answer.is_symlink() or not answer.is_file():
+        return None
     try:
         with answer.open("rb") as file:
             text = file.read(_MOST_ANSWER + 1)

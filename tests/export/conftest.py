@@ -44,8 +44,9 @@ def export(
                 format,
                 precision=precision,  # type: ignore[arg-type]
                 out=tmp_path_factory.mktemp("exports") / f"{format}-{precision}",
-                verify_on=str(tinted),
-                calibrate_on=str(tinted) if precision == "int8" else None,
+                verify_on=tinted,
+                calibrate_on=tinted if precision == "int8" else None,
+                layout="tf-serving" if format == "savedmodel" else None,
             )
         return done[format, precision]
 

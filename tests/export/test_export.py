@@ -15,12 +15,14 @@ import pytest
 from onnx import numpy_helper
 
 from pawprint.errors import BundleError, OutputError, PawprintError, SourceError
+from pawprint.evaluation.intervals import wilson_interval
 from pawprint.export import onnx_file
 from pawprint.export.export import Exported, export_model
 from pawprint.export.formats import FORMATS, Format, Material
 from pawprint.export.layouts import LAYOUTS
 from pawprint.export.runtimes import opened
 from pawprint.export.stated import Stated
+from pawprint.export.verification import TOLERANCES, ClassChange, Share, Verification
 from pawprint.training.run import Run
 
 # An export
@@ -45,7 +47,7 @@ def test_photos_held_out_of_the_run_are_taken_unless_others_are_named(
     run: Run, tmp_path: Path
 ) -> None:
     exported = export_model(run.path, "openvino", out=tmp_path / "out", most=5)
-    assert exported.verification.photos == f"5 photos held out of {run.path}"
+    assert exported.verification.photos == f"5 photos held out of {run.path.name}"
     assert exported.verification.after is not None
     assert exported.verification.after.of == 5
 
@@ -123,9 +125,11 @@ def saying(change: Callable[[dict[str, Any]], None]) -> Callable[[onnx.ModelProt
         (with_other_scaling, "a probability differs by"),
         (with_swapped_channels, "a probability differs by"),
         (saying(lambda it: it["preprocessing"].update(policy="squash")), "a probability differs"),
-        (saying(lambda it: it.update(threshold=0.9)), "labels are the same"),
-        (saying(lambda it: it.update(classes=["rosé", "blue"])), "its classes are rosé, blue"),
+        (saying(lambda it: it.update(threshold=0.9)), "another threshold"),
+        (saying(lambda it: it.update(classes=["rosé", "blue"])), "another classes"),
         (saying(lambda it: it.update(decoding=2)), "decoding 2"),
+        (saying(lambda it: it.update(unknown_above=1e9)), "another unknown_above"),
+        (saying(lambda it: it.update(threshold=0.22)), "another threshold"),
     ],
 )
 def test_a_broken_export_is_refused_and_leaves_nothing(
@@ -138,7 +142,7 @@ def test_a_broken_export_is_refused_and_leaves_nothing(
     out = tmp_path / "exports" / "onnx"
     with pytest.raises(PawprintError, match=told):
         export_model(kept, broken(fault), verify_on=str(tinted), out=out)
-    assert list(out.parent.iterdir()) == []
+    assert not out.parent.exists()
 
 
 def test_a_file_that_takes_another_size_is_refused(
@@ -172,7 +176,7 @@ def test_photos_that_are_gone_are_told(run: Run, tmp_path: Path) -> None:
     (own / "run.json").write_text(json.dumps(record), "utf-8")
     with pytest.raises(SourceError, match=r"gone' does not exist.*--verify SOURCE"):
         export_model(own, "onnx")
-    assert not (own / "exports").exists() or not list((own / "exports").iterdir())
+    assert not (own / "exports").exists()
 
 
 def test_a_format_without_the_precision_names_those_with(kept: Path) -> None:
@@ -222,11 +226,11 @@ def test_a_layout_is_the_folder_that_a_server_expects(
     exported = export_model(kept, format, layout=layout, verify_on=str(photos), out=out)
     assert exported.file == out / file
     assert exported.file.is_file()
-    assert LAYOUTS[layout].start.format(name="my_pets") in (out / "README.md").read_text("utf-8")
+    assert LAYOUTS[layout].start_of("my pets") in (out / "README.md").read_text("utf-8")
     assert (out / "config.pbtxt").is_file() == (layout == "triton")
     if layout == "triton":
         text = (out / "config.pbtxt").read_text("utf-8")
-        assert 'name: "my_pets"' in text
+        assert "my" not in text  # without a name in it, the folder's is the model's
         assert 'label_filename: "labels.txt"' in text
         assert (out / "labels.txt").is_file()
     said, _ = opened(format, exported.file)
@@ -236,3 +240,80 @@ def test_a_layout_is_the_folder_that_a_server_expects(
 def test_a_server_that_does_not_serve_the_format_says_which_it_does(kept: Path) -> None:
     with pytest.raises(PawprintError, match="tf-serving serves savedmodel, not onnx"):
         export_model(kept, "onnx", layout="tf-serving")
+
+
+# Photos that are no longer what they were, or say little
+
+
+def test_photos_that_were_changed_are_counted(
+    run: Run, photos: Path, listener: Any, tmp_path: Path
+) -> None:
+    own = shutil.copytree(run.path, tmp_path / "run")
+    source = shutil.copytree(photos, tmp_path / "photos")
+    record = json.loads((own / "run.json").read_text("utf-8"))
+    record["from"] = str(source)
+    (own / "run.json").write_text(json.dumps(record), "utf-8")
+    for path in source.glob("cat/*.jpg"):
+        path.write_bytes(path.read_bytes() + b"0")
+    found = export_model(own, "openvino", progress=listener).verification
+    lost = run.figures.count - found.labels.of
+    assert 0 < lost < run.figures.count
+    assert f"({lost} more are gone, changed or unreadable)" in found.photos
+    assert any(f"; {lost} more are gone, changed" in line for line in listener.said)
+
+
+def test_photos_that_are_all_answered_alike_are_told_of(
+    kept: Path, tinted: Path, listener: Any, tmp_path: Path
+) -> None:
+    same = tmp_path / "photos"
+    for label in ("blue", "rosé"):
+        (same / label).mkdir(parents=True)
+        for number, path in enumerate(sorted((tinted / "blue").iterdir())[:1] * 3):
+            shutil.copy(path, same / label / f"{number}.png")
+    export_model(kept, "openvino", verify_on=same, out=tmp_path / "out", progress=listener)
+    assert any("nearly alike" in line for line in listener.said)
+
+
+def share_of(count: int, of: int) -> Share:
+    return Share(count, of, wilson_interval(count, of))
+
+
+def test_a_class_that_is_lost_is_a_fault_though_few_labels_differ() -> None:
+    lost = ClassChange("rare", share_of(10, 10), share_of(0, 10))
+    found = Verification(
+        photos="1,000 photos",
+        labels=share_of(995, 1000),
+        never_unknown=None,
+        spread=1.0,
+        largest_difference=0.9,
+        mean_difference=0.01,
+        novelty_difference=None,
+        unknown=None,
+        before=share_of(990, 1000),
+        after=share_of(985, 1000),
+        classes=(lost,),
+        milliseconds=1.0,
+        runtime="none",
+        tolerance=TOLERANCES["int8"],
+    )
+    assert found.faults == ["0 of 10 photos of rare are right, 10 were"]
+    assert replace(found, classes=()).faults == []
+    assert len(replace(found, classes=(), labels=share_of(980, 1000)).faults) == 1
+
+
+def test_modules_beside_the_photos_are_not_run(
+    kept: Path, tinted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino.py").write_text("raise SystemExit('run')", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    export_model(kept, "openvino", verify_on=tinted, out="out")
+    assert (tmp_path / "out" / "model.xml").is_file()
+
+
+def test_a_model_is_found_where_one_stands_in_it(
+    kept: Path, tinted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(kept, tmp_path / "pets" / "own")
+    monkeypatch.chdir(tmp_path / "pets" / "own")
+    exported = export_model(".", "openvino", verify_on=tinted)
+    assert exported.folder == tmp_path / "pets" / "own-openvino"

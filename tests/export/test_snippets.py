@@ -46,7 +46,9 @@ def test_the_readme_s_lines_answer_as_the_model_does(
     assert packages == [PACKAGES[format]]
     command = only(*packages[0].split())
     # One photo where TensorFlow takes seconds to load.
-    for photo in ("turned.jpg", "small.png")[: 1 if "tensorflow" in packages[0] else 2]:
+    for photo in ("turned.jpg", "small.png", "clear.png")[
+        : 1 if "tensorflow" in packages[0] else 2
+    ]:
         shutil.copy(FIXTURES / bundle / photo, exported.folder / "photo.jpg")
         ran = subprocess.run(
             command,

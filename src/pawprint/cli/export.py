@@ -106,7 +106,9 @@ def export(
         most=photos,
         progress=Terminal(),
     )
-    typer.echo(json.dumps(found.to_dict()) if as_json else _table(found))
+    typer.echo(
+        json.dumps({"folder": str(found.folder), **found.to_dict()}) if as_json else _table(found)
+    )
 
 
 def _table(found: Exported) -> str:

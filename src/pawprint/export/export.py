@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from pawprint.errors import BundleError, PawprintError
 from pawprint.export import photos as chosen
 from pawprint.export import readme
 from pawprint.export.formats import FORMATS, Format, Material
-from pawprint.export.layouts import LABELS, LAYOUTS, Layout, server_name
+from pawprint.export.layouts import LABELS, LAYOUTS, Layout
 from pawprint.export.photos import Photos
 from pawprint.export.stated import Precision, Stated, stated
 from pawprint.export.verification import Verification, verify
@@ -29,6 +30,9 @@ from pawprint.report.run_files import RunFiles, read_run
 
 PHOTOS = 1000  # that an export is tried on, unless said otherwise
 VERIFICATION = "verification.json"
+_SUFFIXES: dict[str, str] = {"float32": "", "float16": "-fp16", "int8": "-int8"}
+_MEMORY = 2**30  # bytes of pixels that are held at once, at most
+_LITTLE = 0.05  # between the lowest and the highest probability of a class
 _CALIBRATION = 200  # photos that ranges are taken from: more changed little
 
 Thing = TypeVar("Thing")
@@ -71,8 +75,8 @@ def export_model(
     *,
     precision: Precision = "float32",
     out: str | os.PathLike[str] | None = None,
-    verify_on: str | None = None,
-    calibrate_on: str | None = None,
+    verify_on: str | os.PathLike[str] | None = None,
+    calibrate_on: str | os.PathLike[str] | None = None,
     layout: str | None = None,
     mirror: bool = True,
     most: int = PHOTOS,
@@ -105,6 +109,7 @@ def export_model(
         PawprintError: the format has no such precision or layout, or cannot carry the model.
     """
     wanted = _known("format", FORMATS, format) if isinstance(format, str) else format
+    _known("precision", _SUFFIXES, precision)
     shape = None if layout is None else _layout(layout, wanted)
     if precision not in wanted.precisions:
         can = ", ".join(name for name, one in FORMATS.items() if precision in one.precisions)
@@ -117,26 +122,52 @@ def export_model(
             "this model answers by the mean with the mirror image, which h5, Keras' old format, "
             "cannot carry; take --format keras, or leave the mirror image out with --no-mirror"
         )
-    folder = Path(out) if out is not None else _beside(classifier.path, wanted, precision, layout)
-    bundle.check_writable(folder)
-    run = _run_of(classifier.path)
-    with progress.step("Choosing photos", None):
-        tried, squares = _tried(classifier, run, verify_on, most, progress)
-        calibration = None
-        if precision == "int8":
-            calibration = _calibration(classifier, run, calibrate_on, progress)
-    about = stated(classifier.card, wanted.name, precision)
-    _, onnx = bundle.read(classifier.path)
-    with bundle.whole_folder(folder) as partial:
-        file = partial / (shape.places[wanted.name] if shape else wanted.file)
-        file.parent.mkdir(exist_ok=True)
-        with progress.step(f"Writing {wanted.name}", None):
-            wanted.write(Material(classifier.path, onnx, about, calibration), file)
-        with progress.step(f"Trying {wanted.name}", None):
-            found = verify(classifier, about, str(file), tried, squares)
-        exported = Exported(partial, file, wanted.name, precision, wanted.size(file), found)
-        _explain(exported, about, classifier, shape, server_name(folder))
+    place = _named(classifier.path)
+    ending = _SUFFIXES[precision] + "-no-mirror" * (not mirror)
+    folder = Path(out) if out is not None else _beside(place, wanted, layout, ending)
+    run = _run_of(place)
+    with _wanted(folder):
+        with progress.step("Choosing photos", None):
+            tried, squares = _tried(classifier, run, verify_on, most, progress)
+            calibration = None
+            if precision == "int8":
+                calibration = _calibration(classifier, run, calibrate_on, progress)
+        about = stated(classifier.card, wanted.name, precision)
+        _, onnx = bundle.read(classifier.path)
+        with bundle.whole_folder(folder) as partial:
+            file = partial / (shape.places[wanted.name] if shape else wanted.file)
+            file.parent.mkdir(exist_ok=True)
+            with progress.step(f"Writing {wanted.name}", None):
+                wanted.write(Material(classifier.path, onnx, about, calibration), file)
+            with progress.step(f"Trying {wanted.name}", None):
+                found = verify(classifier, about, str(file), tried, squares)
+            exported = Exported(partial, file, wanted.name, precision, wanted.size(file), found)
+            _explain(exported, about, classifier, shape, folder.absolute().name)
+    if found.spread < _LITTLE:
+        progress.say(
+            "the model answers all these photos nearly alike, so that they show little of whether "
+            "the export answers as it does; try it on others with --verify SOURCE"
+        )
     return replace(exported, folder=folder, file=folder / file.relative_to(partial))
+
+
+@contextmanager
+def _wanted(folder: Path) -> Iterator[None]:
+    """Know now that a folder can be written; where it is not, none is left that was to hold it.
+
+    Raises:
+        OutputError: it exists, or cannot be written.
+    """
+    above = folder.parent
+    new = not above.exists()
+    bundle.check_writable(folder)
+    try:
+        yield
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                above.rmdir()
+        raise
 
 
 def _explain(
@@ -146,16 +177,16 @@ def _explain(
     folder, knows = exported.folder, classifier.card.unknown is not None
     created = datetime.now(UTC).isoformat(timespec="seconds")
     told = {**exported.to_dict(), "created": created, "model": classifier.card.seal}
-    start = shape.start.format(name=name) if shape else ""
+    start = shape.start_of(name) if shape else ""
     texts = {
         VERIFICATION: json.dumps(told, indent=2) + "\n",
         LABELS: "".join(f"{label}\n" for label in about.classes),
         **readme.files(about, exported, knows=knows, start=start),
     }
     for file, text in texts.items():
-        (folder / file).write_text(text, "utf-8")
+        (folder / file).write_text(text, "utf-8", newline="\n")
     if shape:
-        shape.configure(folder, name, about)
+        shape.configure(folder, about)
 
 
 def _known(what: str, things: Mapping[str, Thing], name: str) -> Thing:
@@ -184,30 +215,38 @@ def _layout(name: str, format: Format) -> Layout:
     return found
 
 
-def _beside(path: Path, format: Format, precision: Precision, layout: str | None) -> Path:
+def _named(path: Path) -> Path:
+    """A path that ends with the name of what it leads to: not `.` or `..`."""
+    return path if path.name not in ("", "..") else Path(os.path.abspath(path))
+
+
+def _beside(path: Path, format: Format, layout: str | None, ending: str) -> Path:
     """Where an export goes unless somebody says: into `exports` of a run, or beside a bundle."""
-    suffix = {"float32": "", "float16": "-fp16", "int8": "-int8"}[precision]
-    name = f"{layout or format.name}{suffix}"
+    usual = layout is None or LAYOUTS[layout].formats[0] == format.name
+    name = f"{layout or format.name}{'' if usual else f'-{format.name}'}{ending}"
     if path.name == "model":
-        return path.parent / "exports" / name
-    return path.with_name(f"{path.absolute().name}-{name}")
+        return _named(path.parent) / "exports" / name
+    return path.with_name(f"{path.name}-{name}")
 
 
 def _run_of(path: Path) -> RunFiles | None:
     """The run that a bundle lies in; None where it lies alone."""
-    return read_run(path.parent) if (path.parent / "run.json").is_file() else None
+    folder = _named(path.parent)
+    return read_run(folder) if (folder / "run.json").is_file() else None
 
 
 def _tried(
     classifier: Classifier,
     run: RunFiles | None,
-    source: str | None,
+    source: str | os.PathLike[str] | None,
     most: int,
     progress: Progress,
 ) -> tuple[Photos, list[NDArray[np.uint8]]]:
     """The photos that it is tried on, and their pixels as the bundle sees them."""
+    size = classifier.card.preprocessing.size
+    most = min(most, _MEMORY // (3 * size * size))
     if source is not None:
-        photos = chosen.of_source(source, classifier.classes, most, progress)
+        photos = chosen.of_source(os.fspath(source), classifier.classes, most, progress)
     elif run is not None:
         photos = chosen.held_out(run, most)
     else:
@@ -219,11 +258,14 @@ def _tried(
 
 
 def _calibration(
-    classifier: Classifier, run: RunFiles | None, source: str | None, progress: Progress
+    classifier: Classifier,
+    run: RunFiles | None,
+    source: str | os.PathLike[str] | None,
+    progress: Progress,
 ) -> NDArray[np.uint8]:
     """Photos that ranges are taken from, uint8, shape (n, size, size, 3)."""
     if source is not None:
-        photos = chosen.of_source(source, classifier.classes, _CALIBRATION, progress)
+        photos = chosen.of_source(os.fspath(source), classifier.classes, _CALIBRATION, progress)
     elif run is not None:
         photos = chosen.trained_on(run, _CALIBRATION)
     else:

@@ -40,8 +40,8 @@ def write(bundle: str, out: str, about: str, calibration: str = "") -> None:
         _write_savedmodel(model, path)
         extra = path / "assets.extra"  # which TensorFlow keeps for the like and does not read
         extra.mkdir()
-        (extra / "pawprint.json").write_text(about, "utf-8")
-        (extra / "labels.txt").write_text("\n".join(said.classes) + "\n", "utf-8")
+        (extra / "pawprint.json").write_text(about, "utf-8", newline="\n")
+        (extra / "labels.txt").write_text("\n".join(said.classes) + "\n", "utf-8", newline="\n")
     else:
         model.save(path)
         _say(path, about)
@@ -61,7 +61,7 @@ def whole(bundle: Path, about: Stated) -> Any:
     ops, layers = keras.ops, keras.layers
     inner = keras.saving.load_model(bundle / KERAS, compile=False)
     old = about.format == "h5"  # which carries layers, but no operations between them
-    if old:
+    if old and about.temperature != 1.0:
         _temper(inner, about.temperature)
     side, classes = about.preprocessing.size, len(about.classes)
     photo = keras.Input((side, side, 3), dtype="uint8", name=INPUT)

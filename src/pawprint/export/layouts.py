@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,23 +21,31 @@ class Layout:
         name: as it is asked for.
         places: by format that it serves, the one taken by default first, where the file goes in the
             model's folder.
-        start: the command that starts it there, with `{name}` for what it is to call the model.
+        start: the command that starts it there, with `{name}` for what it calls the model.
         configure: writes what it is configured by.
     """
 
     name: str
     places: dict[str, str]
     start: str
-    configure: Callable[[Path, str, Stated], None] = lambda folder, name, about: None
+    configure: Callable[[Path, Stated], None] = lambda folder, about: None
 
     @property
     def formats(self) -> tuple[str, ...]:
         """The formats that it serves, the one that is taken by default first."""
         return tuple(self.places)
 
+    def start_of(self, name: str) -> str:
+        """The command that starts it.
 
-def _configure_triton(folder: Path, name: str, about: Stated) -> None:
-    """Write Triton's `config.pbtxt`, and the labels that it sends with answers."""
+        Args:
+            name: of the model's folder.
+        """
+        return self.start.format(name=shlex.quote(name))
+
+
+def _configure_triton(folder: Path, about: Stated) -> None:
+    """Write Triton's `config.pbtxt`; without a name in it, the folder's is the model's."""
     backend = {"onnx": "onnxruntime", "openvino": "openvino"}[about.format]
     kinds = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
 
@@ -54,7 +62,6 @@ def _configure_triton(folder: Path, name: str, about: Stated) -> None:
         for each, facts in about.outputs.items()
     ]
     lines = [
-        f'name: "{name}"',
         f'backend: "{backend}"',
         f"max_batch_size: {_MOST_AT_ONCE}",
         "dynamic_batching { }",
@@ -80,7 +87,8 @@ LAYOUTS = {
         Layout(
             "triton",
             {"onnx": "1/model.onnx", "openvino": "1/model.xml"},
-            'tritonserver --model-repository="$(dirname "$PWD")"',
+            'tritonserver --model-repository="$(dirname "$PWD")" --model-control-mode=explicit '
+            "--load-model={name}",
             _configure_triton,
         ),
         Layout(
@@ -90,12 +98,3 @@ LAYOUTS = {
         ),
     )
 }
-
-
-def server_name(folder: Path) -> str:
-    """What a server calls the model in a folder: the folder's name, without what it would refuse.
-
-    >>> server_name(Path("models/my pets"))
-    'my_pets'
-    """
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", folder.absolute().name) or "model"

@@ -58,8 +58,10 @@ def _finished(model: Any, about: Stated) -> bytes:
         kind = value.type.tensor_type.elem_type
         value.CopyFrom(helper.make_tensor_value_info(name, kind, shape["shape"]))
     model.producer_name, model.producer_version = "pawprint", about.pawprint
-    labels = ",".join(classes)
-    helper.set_model_props(model, {"pawprint": about.model_dump_json(), "labels": labels})
+    props = {"pawprint": about.model_dump_json()}
+    if not any("," in label for label in classes):
+        props["labels"] = ",".join(classes)
+    helper.set_model_props(model, props)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 

@@ -31,8 +31,9 @@ def write(onnx_bytes: bytes, path: Path, about: Stated) -> None:
                     output.set_names(output.names & {OUTPUT})
     model.set_rt_info(about.model_dump_json(), ["pawprint"])
     model.set_rt_info("Classification", ["model_info", "model_type"])
-    labels = " ".join(re.sub(r"\s+", "_", label) for label in about.classes)
-    model.set_rt_info(labels, ["model_info", "labels"])
+    labels = [re.sub(r"\s+", "_", label) for label in about.classes]  # a space parts them
+    if len(set(labels)) == len(labels):
+        model.set_rt_info(" ".join(labels), ["model_info", "labels"])
     openvino.save_model(model, path, compress_to_fp16=about.precision == "float16")
     text = path.read_text("utf-8")
     path.write_text(re.sub(r">\s+<", "><", text), "utf-8")

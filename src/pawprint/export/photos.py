@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pawprint.data.images import Pixels, Preprocessing
 from pawprint.data.sources import open_source
+from pawprint.data.wording import shown
 from pawprint.errors import PawprintError, PhotoError, SourceError
 from pawprint.parallel import map_chunks
 from pawprint.progress import SILENT, Progress
@@ -68,9 +70,9 @@ def held_out(run: RunFiles, most: int) -> Photos:
         most: so many of them, spread evenly.
     """
     rows = [answer for answer in run.answers if answer.split in HELD_OUT]
-    what = f"held out of {run.folder}"
+    what = f"held out of {shown(run.folder.name)}"
     if not rows:  # judged in folds, and then trained on all
-        rows, what = list(run.answers), f"that {run.folder} was trained on"
+        rows, what = list(run.answers), f"that {shown(run.folder.name)} was trained on"
     labels = tuple(run.record.classes.index(row.label) for row in rows)
     return _of_run(run, what, [row.path for row in rows], labels).at_most(most)
 
@@ -79,7 +81,7 @@ def trained_on(run: RunFiles, most: int) -> Photos:
     """The photos that a run's model was trained on; as of `held_out`."""
     held = {answer.path for answer in run.answers if answer.split in HELD_OUT}
     paths = [path for path in run.hashes if path not in held]
-    what = f"that {run.folder} was trained on"
+    what = f"that {shown(run.folder.name)} was trained on"
     return _of_run(run, what, paths, (None,) * len(paths)).at_most(most)
 
 
@@ -106,7 +108,8 @@ def of_source(place: str, classes: Sequence[str], most: int, progress: Progress 
     with open_source(place, progress=progress) as source:
         paths = tuple(source.relative(photo.path) for photo in source.photos)
         labels = tuple(numbers.get(photo.label) for photo in source.photos)
-    return Photos(place, f"of {place}", paths, (None,) * len(paths), labels).at_most(most)
+    what = f"of {shown(os.path.basename(os.path.abspath(place)))}"
+    return Photos(place, what, paths, (None,) * len(paths), labels).at_most(most)
 
 
 def pixels(
@@ -153,4 +156,9 @@ def pixels(
         raise SourceError(
             f"no photo {photos.what} can be read ({why}); name others with {option} SOURCE"
         )
-    return photos.part(list(good)), list(good.values())
+    found = photos.part(list(good))
+    if missing := len(photos) - len(found):
+        lost = f"{missing:,} more are gone, changed or unreadable"
+        progress.say(f"{len(found):,} photos {photos.what} are used; {lost}")
+        found = replace(found, what=f"{photos.what} ({lost})")
+    return found, list(good.values())

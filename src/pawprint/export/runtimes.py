@@ -32,7 +32,7 @@ _WARM = 5  # calls before any is timed
 
 
 def answer(
-    format: str, path: str, place: str, photos: Sequence[str], hashes: Mapping[str, str]
+    format: str, path: str, place: str, photos: Sequence[str], hashes: Mapping[str, str], out: str
 ) -> dict[str, Any]:
     """Predict photos with an exported file, one by one, each decoded as the file says.
 
@@ -42,10 +42,11 @@ def answer(
         place: the source of the photos.
         photos: their paths in it.
         hashes: of those where it is known, by path, the SHA-256.
+        out: a .npz that the outputs go into, by name, a row a photo.
 
     Returns:
-        `about`, what the file says of itself; `outputs`, by name a list of rows; `milliseconds`,
-        the median of a photo, decoding excluded; `runtime` and its version.
+        `about`, what the file says of itself; `milliseconds`, the median of a photo, decoding
+        excluded; `runtime` and its version.
 
     Raises:
         BundleError: the file says nothing of itself, or has other outputs than it says.
@@ -67,10 +68,10 @@ def answer(
                 found.append(given)
     if set(found[0]) != set(about.outputs):
         raise BundleError(f"{path} gives {sorted(found[0])}; it says {sorted(about.outputs)}")
-    rows = {name: np.vstack([one[name] for one in found]).tolist() for name in about.outputs}
+    rows = {name: np.vstack([one[name] for one in found]) for name in about.outputs}
+    np.savez(out, allow_pickle=False, **rows)
     return {
         "about": said,
-        "outputs": rows,
         "milliseconds": statistics.median(seconds) * 1000,
         "runtime": _version(format),
     }

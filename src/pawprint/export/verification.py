@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pawprint import isolation
-from pawprint.classifier import Classifier
+from pawprint.classifier import Classifier, at_temperature
 from pawprint.data.images import Pixels
 from pawprint.errors import BundleError
 from pawprint.evaluation.intervals import Interval, wilson_interval
@@ -20,6 +22,7 @@ from pawprint.export.photos import Photos
 from pawprint.export.stated import NOVELTY, OUTPUT, Precision, Stated
 from pawprint.parallel import map_chunks
 
+_UNKNOWN = -1  # among the numbers of classes
 _CHUNK = 16  # photos a thread takes at once
 
 
@@ -30,22 +33,23 @@ class Tolerance(Plain):
     Args:
         largest: the largest difference in a probability of any photo.
         mean: the mean over all photos and classes.
-        agreement: the part of photos with the same label. An export is refused once it is certain
-            to fall short: of few photos, a chance one may differ.
+        agreement: the part of photos with the same label; None where the differences above leave
+            room for ties only. An export is refused once it is certain to fall short: of few photos
+            a chance one may differ.
         novelty: the largest difference in a novelty, as a part of it or, below 1, of 1.
     """
 
     largest: float
     mean: float
-    agreement: float
+    agreement: float | None
     novelty: float
 
 
 # What float32 differs by is the order of additions. float16 keeps 11 bits of a weight, int8 8.
 TOLERANCES: dict[Precision, Tolerance] = {
-    "float32": Tolerance(largest=1e-3, mean=1e-4, agreement=0.999, novelty=0.01),
+    "float32": Tolerance(largest=1e-3, mean=1e-4, agreement=None, novelty=0.01),
     "float16": Tolerance(largest=0.1, mean=0.01, agreement=0.993, novelty=0.1),
-    "int8": Tolerance(largest=1.0, mean=0.03, agreement=0.99, novelty=1.0),
+    "int8": Tolerance(largest=1.0, mean=0.03, agreement=0.993, novelty=1.0),
 }
 
 
@@ -100,7 +104,10 @@ class Verification(Plain):
 
     Args:
         photos: it was tried on, in words.
-        labels: those with the same label.
+        labels: those with the same label: a class or, where the export can say so, unknown.
+        never_unknown: those that the model calls unknown and that get a class from the export,
+            which cannot; None where it can, or the model cannot.
+        spread: how far apart the model's answers lie: near 0 these photos show little.
         largest_difference: in a probability.
         mean_difference: of all probabilities.
         novelty_difference: the largest, as of `Tolerance`; None where it gives no novelty.
@@ -115,6 +122,8 @@ class Verification(Plain):
 
     photos: str
     labels: Share
+    never_unknown: int | None
+    spread: float
     largest_difference: float
     mean_difference: float
     novelty_difference: float | None
@@ -140,11 +149,18 @@ class Verification(Plain):
                 f"probabilities differ by {self.mean_difference:.4f} on average, at most "
                 f"{most.mean} is allowed"
             )
-        if self.labels.interval[1] < most.agreement:
+        if most.agreement is not None and self.labels.interval[1] < most.agreement:
             found.append(
                 f"{self.labels.count:,} of {self.labels.of:,} labels are the same, at least "
                 f"{most.agreement:.1%} should be"
             )
+        both = [("photos", self.before, self.after)]
+        both += [(f"photos of {one.label}", one.before, one.after) for one in self.classes]
+        for what, before, after in both:
+            if before and after and after.interval[1] < before.interval[0]:
+                found.append(
+                    f"{after.count:,} of {after.of:,} {what} are right, {before.count:,} were"
+                )
         if self.novelty_difference is not None and not self.novelty_difference <= most.novelty:
             found.append(
                 f"a novelty differs by {self.novelty_difference:.4f}, at most {most.novelty} is "
@@ -171,29 +187,31 @@ def verify(
     Raises:
         BundleError: it says something else of itself, or answers otherwise than allowed.
     """
-    asked = {
-        "format": about.format,
-        "path": path,
-        "place": photos.place,
-        "photos": photos.paths,
-        "hashes": photos.known_hashes,
-    }
-    what = f"trying the export to {about.format}"
-    told = isolation.run("pawprint.export.runtimes:answer", asked, what=what)
+    told, outputs = _by_export(about, path, photos)
     by_bundle, novelty = _by_bundle(classifier, squares)
-    outputs = {name: np.array(rows, dtype=np.float64) for name, rows in told["outputs"].items()}
     by_export = outputs[OUTPUT]
     if by_export.shape != by_bundle.shape:
         raise BundleError(
             f"the export to {about.format} gives {by_export.shape} probabilities, expected "
             f"{by_bundle.shape}; nothing was written"
         )
-    said = Stated.model_validate_json(told["about"])
+    said, unknown = Stated.model_validate_json(told["about"]), classifier.card.unknown
     labels = answers(by_bundle, classifier.card.threshold), answers(by_export, said.threshold)
+    refused = novelty > (unknown.threshold if unknown else np.inf)
+    never_unknown = None
+    told_apart: Sequence[NDArray[np.int64]] = labels
+    if NOVELTY in outputs and said.unknown_above is not None:
+        refused_too = outputs[NOVELTY][:, 0] > said.unknown_above
+        both = zip(labels, (refused, refused_too), strict=True)
+        told_apart = tuple(np.where(those, _UNKNOWN, found) for found, those in both)
+    elif unknown:
+        never_unknown = int(refused.sum())
     differences = np.abs(by_bundle - by_export)
     found = Verification(
         photos=f"{len(photos):,} photos {photos.what}",
-        labels=share(labels[0] == labels[1]),
+        labels=share(told_apart[0] == told_apart[1]),
+        never_unknown=never_unknown,
+        spread=float(np.ptp(by_bundle, axis=0).max()),
         largest_difference=float(differences.max()),
         mean_difference=float(differences.mean()),
         **_novelties(novelty, outputs.get(NOVELTY), classifier, said),
@@ -203,8 +221,9 @@ def verify(
         tolerance=TOLERANCES[about.precision],
     )
     faults = found.faults
-    if said.classes != about.classes:
-        faults.append(f"its classes are {', '.join(said.classes)}")
+    others = [name for name, value in about if getattr(said, name) != value]
+    if others:
+        faults.append(f"of itself it says another {', another '.join(others)}")
     if faults:
         raise BundleError(
             f"the export to {about.format} was tried on {found.photos} and does not answer as the "
@@ -213,16 +232,37 @@ def verify(
     return found
 
 
+def _by_export(
+    about: Stated, path: str, photos: Photos
+) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+    """What a fresh process tells of the export, and the export's outputs by name."""
+    with tempfile.TemporaryDirectory(prefix="pawprint-") as place:
+        out = Path(place, "outputs.npz")
+        asked = {
+            "format": about.format,
+            "path": path,
+            "place": photos.place,
+            "photos": photos.paths,
+            "hashes": photos.known_hashes,
+            "out": str(out),
+        }
+        what = f"trying the export to {about.format}"
+        told: dict[str, Any] = isolation.run("pawprint.export.runtimes:answer", asked, what=what)
+        with np.load(out) as rows:
+            return told, {name: rows[name].astype(np.float64) for name in rows.files}
+
+
 def _by_bundle(
     classifier: Classifier, squares: Sequence[Pixels]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Probabilities, (n, classes), and novelties, (n,), NaN where there are none."""
 
     def measure(some: Sequence[Pixels]) -> list[tuple[NDArray[np.float64], float | None]]:
-        return [(classifier.probabilities(one), classifier.measure(one)[1]) for one in some]
+        return [classifier.measure(one) for one in some]
 
     rows = [row for part in map_chunks(measure, squares, size=_CHUNK) for row in part]
-    return np.vstack([given for given, _ in rows]), np.array([far for _, far in rows], dtype=float)
+    given = at_temperature(np.vstack([given for given, _ in rows]), classifier.card.temperature)
+    return given, np.array([far for _, far in rows], dtype=float)
 
 
 def _novelties(

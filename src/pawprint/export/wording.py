@@ -19,9 +19,12 @@ def table(exported: Exported) -> list[tuple[str, str]]:
         exported: the export.
     """
     found = exported.verification
+    never = ""
+    if found.never_unknown:
+        never = f"; {found.never_unknown:,} that the model calls unknown get a class"
     rows = [
         ("tried on", found.photos),
-        ("labels", f"{_part(found.labels)} the same as the model's"),
+        ("labels", f"{_part(found.labels)} the same as the model's{never}"),
         (
             "differences",
             f"in a probability at most {found.largest_difference:.2g}, on average "
