@@ -22,9 +22,11 @@ _TOLERANCE = {"float32": 1e-3, "float16": 0.1, "int8": 0.1}
     ("format", "precision"),
     [
         ("onnx", "float32"),
+        ("onnx", "float16"),
         ("onnx", "int8"),
         ("litert", "float32"),
         ("openvino", "float32"),
+        ("openvino", "int8"),
         ("savedmodel", "float32"),
         ("keras", "float32"),
         ("h5", "float32"),

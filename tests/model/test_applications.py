@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -210,6 +211,8 @@ def test_keras_asks_for_the_file_that_is_named(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    # What urllib made of the environment, it keeps for the whole process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     name, alpha = applications.parse(spelled)
     try:
         backbones.build(name, size=SIZE, alpha=alpha)
