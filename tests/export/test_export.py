@@ -52,6 +52,16 @@ def test_photos_held_out_of_the_run_are_taken_unless_others_are_named(
     assert exported.verification.after.of == 5
 
 
+def test_the_photo_that_set_the_limit_of_novelty_counts_as_the_same(
+    run: Run, tmp_path: Path
+) -> None:
+    """It lies on the limit, and on which side of it is rounding's choice."""
+    found = export_model(run.path, "onnx", out=tmp_path / "out").verification
+    assert found.labels.count == found.labels.of == run.figures.count
+    assert found.unknown is not None
+    assert found.unknown.count == found.unknown.of
+
+
 def test_int8_is_calibrated_on_the_training_photos_of_the_run(run: Run, tmp_path: Path) -> None:
     exported = export_model(run.path, "onnx", precision="int8", out=tmp_path / "out")
     assert exported.verification.novelty_difference is None

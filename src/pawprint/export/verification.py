@@ -22,6 +22,7 @@ from pawprint.export.photos import Photos
 from pawprint.export.stated import NOVELTY, OUTPUT, Precision, Stated
 from pawprint.parallel import map_chunks
 
+_ON_LIMIT = 1e-3  # of the novelty's limit: the photo that set it lies on it, and rounding decides
 _UNKNOWN = -1  # among the numbers of classes
 _CHUNK = 16  # photos a thread takes at once
 
@@ -111,7 +112,8 @@ class Verification(Plain):
         largest_difference: in a probability.
         mean_difference: of all probabilities.
         novelty_difference: the largest, as of `Tolerance`; None where it gives no novelty.
-        unknown: of the photos that one of the two calls unknown, those that both do.
+        unknown: of the photos that one of the two calls unknown, those that both do; of photos on
+            the very limit, as that which set it, nothing is asked.
         before: photos with a known class that the bundle answers rightly,
         after: and the export.
         classes: the same of each class.
@@ -195,26 +197,15 @@ def verify(
             f"the export to {about.format} gives {by_export.shape} probabilities, expected "
             f"{by_bundle.shape}; nothing was written"
         )
-    said, unknown = Stated.model_validate_json(told["about"]), classifier.card.unknown
+    said = Stated.model_validate_json(told["about"])
     labels = answers(by_bundle, classifier.card.threshold), answers(by_export, said.threshold)
-    refused = novelty > (unknown.threshold if unknown else np.inf)
-    never_unknown = None
-    told_apart: Sequence[NDArray[np.int64]] = labels
-    if NOVELTY in outputs and said.unknown_above is not None:
-        refused_too = outputs[NOVELTY][:, 0] > said.unknown_above
-        both = zip(labels, (refused, refused_too), strict=True)
-        told_apart = tuple(np.where(those, _UNKNOWN, found) for found, those in both)
-    elif unknown:
-        never_unknown = int(refused.sum())
     differences = np.abs(by_bundle - by_export)
     found = Verification(
         photos=f"{len(photos):,} photos {photos.what}",
-        labels=share(told_apart[0] == told_apart[1]),
-        never_unknown=never_unknown,
+        **_labels(classifier, said, labels, novelty, outputs.get(NOVELTY)),
         spread=float(np.ptp(by_bundle, axis=0).max()),
         largest_difference=float(differences.max()),
         mean_difference=float(differences.mean()),
-        **_novelties(novelty, outputs.get(NOVELTY), classifier, said),
         **_accuracies(classifier.classes, photos, *labels),
         milliseconds=told["milliseconds"],
         runtime=told["runtime"],
@@ -265,22 +256,34 @@ def _by_bundle(
     return given, np.array([far for _, far in rows], dtype=float)
 
 
-def _novelties(
-    by_bundle: NDArray[np.float64],
-    by_export: NDArray[np.float64] | None,
+def _labels(
     classifier: Classifier,
     said: Stated,
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    novelty: NDArray[np.float64],
+    by_export: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
-    """How novelties compare, where the export gives them."""
+    """How the labels compare, with "unknown" among them where both can say so."""
     unknown = classifier.card.unknown
-    if by_export is None or unknown is None or said.unknown_above is None:
-        return {"novelty_difference": None, "unknown": None}
+    found: dict[str, Any] = dict.fromkeys(("never_unknown", "novelty_difference", "unknown"))
+    if unknown is None:
+        return {**found, "labels": share(labels[0] == labels[1])}
+    refused = novelty > unknown.threshold
+    if by_export is None or said.unknown_above is None:
+        never = int(refused.sum())
+        return {**found, "labels": share(labels[0] == labels[1]), "never_unknown": never}
     other = by_export[:, 0]
-    differences = np.abs(other - by_bundle) / np.maximum(by_bundle, 1.0)
-    one, two = by_bundle > unknown.threshold, other > said.unknown_above
+    on_limit = np.abs(novelty - unknown.threshold) <= _ON_LIMIT * unknown.threshold
+    refused_too = np.where(on_limit, refused, other > said.unknown_above)
+    mine, theirs = (
+        np.where(those, _UNKNOWN, classes)
+        for those, classes in zip((refused, refused_too), labels, strict=True)
+    )
     return {
-        "novelty_difference": float(differences.max()),
-        "unknown": share((one & two)[one | two]),
+        "never_unknown": None,
+        "novelty_difference": float((np.abs(other - novelty) / np.maximum(novelty, 1)).max()),
+        "unknown": share((refused & refused_too)[refused | refused_too]),
+        "labels": share(mine == theirs),
     }
 
 
