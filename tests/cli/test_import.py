@@ -52,6 +52,7 @@ def test_an_output_that_is_there_already(cli: Cli, tmp_path: Path) -> None:
     out.mkdir()
     (out / "mine").touch()
     fails(cli("import", tmp_path / "x.keras", "--out", out), "exists already and is not replaced")
+    assert [path.name for path in out.iterdir()] == ["mine"]
 
 
 def test_a_place_that_cannot_be_written(

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pawprint import bundle
 from pawprint.classifier import Classifier
+from pawprint.data.images import Pixels
 from pawprint.data.wording import shown
 from pawprint.errors import BundleError, PawprintError
 from pawprint.export import photos as chosen
@@ -30,6 +30,7 @@ from pawprint.report.run_files import RunFiles, read_run
 
 PHOTOS = 1000  # that an export is tried on, unless said otherwise
 VERIFICATION = "verification.json"
+_VERIFY, _CALIBRATE = "--verify", "--calibrate"
 _SUFFIXES: dict[str, str] = {"float32": "", "float16": "-fp16", "int8": "-int8"}
 _MEMORY = 2**30  # bytes of pixels that are held at once, at most
 _LITTLE = 0.05  # between the lowest and the highest probability of a class
@@ -128,10 +129,11 @@ def export_model(
     run = _run_of(place)
     with _wanted(folder):
         with progress.step("Choosing photos", None):
-            tried, squares = _tried(classifier, run, verify_on, most, progress)
+            tried, squares = _chosen(_VERIFY, classifier, run, verify_on, most, progress)
             calibration = None
             if precision == "int8":
-                calibration = _calibration(classifier, run, calibrate_on, progress)
+                asked = (_CALIBRATE, classifier, run, calibrate_on, _CALIBRATION)
+                calibration = np.stack(_chosen(*asked, progress)[1])
         about = stated(classifier.card, wanted.name, precision)
         _, onnx = bundle.read(classifier.path)
         with bundle.whole_folder(folder) as partial:
@@ -235,44 +237,28 @@ def _run_of(path: Path) -> RunFiles | None:
     return read_run(folder) if (folder / "run.json").is_file() else None
 
 
-def _tried(
+def _chosen(
+    option: str,
     classifier: Classifier,
     run: RunFiles | None,
     source: str | os.PathLike[str] | None,
     most: int,
     progress: Progress,
-) -> tuple[Photos, list[NDArray[np.uint8]]]:
-    """The photos that it is tried on, and their pixels as the bundle sees them."""
-    size = classifier.card.preprocessing.size
-    most = min(most, _MEMORY // (3 * size * size))
+) -> tuple[Photos, list[Pixels]]:
+    """The photos of a source or, without one, of the run, and their pixels as the bundle sees them.
+
+    Args:
+        option: of the command line, that names the source: what the photos are for.
+    """
+    preprocessing = classifier.card.preprocessing
+    most = min(most, _MEMORY // (3 * preprocessing.size**2))
     if source is not None:
         photos = chosen.of_source(os.fspath(source), classifier.classes, most, progress)
     elif run is not None:
-        photos = chosen.held_out(run, most)
+        photos = (chosen.held_out if option == _VERIFY else chosen.trained_on)(run, most)
     else:
         raise BundleError(
-            f"{shown(str(classifier.path))} lies in no run, whose held-out photos the export would "
-            "be tried on; name photos with --verify SOURCE"
+            f"{shown(str(classifier.path))} lies in no run, whose photos would do; name photos "
+            f"with {option} SOURCE"
         )
-    return chosen.pixels(photos, classifier.card.preprocessing, progress, "--verify")
-
-
-def _calibration(
-    classifier: Classifier,
-    run: RunFiles | None,
-    source: str | os.PathLike[str] | None,
-    progress: Progress,
-) -> NDArray[np.uint8]:
-    """Photos that ranges are taken from, uint8, shape (n, size, size, 3)."""
-    if source is not None:
-        photos = chosen.of_source(os.fspath(source), classifier.classes, _CALIBRATION, progress)
-    elif run is not None:
-        photos = chosen.trained_on(run, _CALIBRATION)
-    else:
-        raise BundleError(
-            f"{shown(str(classifier.path))} lies in no run, whose training photos int8 takes its "
-            "ranges from; name photos of the kind with --calibrate SOURCE"
-        )
-    return np.stack(
-        chosen.pixels(photos, classifier.card.preprocessing, progress, "--calibrate")[1]
-    )
+    return chosen.pixels(photos, preprocessing, progress, option)
