@@ -145,6 +145,19 @@ def test_photos_that_are_none_to_take(
 # What the user gives
 
 
+def test_an_export_whose_packed_bytes_are_broken_is_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "export.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("keras_model.h5", b"a network" * 100)
+        archive.writestr("labels.txt", "0 Cat\n1 Dog\n")
+    data = bytearray(file.read_bytes())
+    start = data.index(b"keras_model.h5") + len("keras_model.h5")
+    data[start : start + 8] = b"\xff" * 8
+    file.write_bytes(data)
+    with pytest.raises(BundleError, match=r"export\.zip is damaged \(Error -3 .*intact copy"):
+        take(file, tmp_path / "copy")
+
+
 def test_an_export_as_a_folder_and_zipped(export: Path, tmp_path: Path) -> None:
     zipped = Path(shutil.make_archive(str(tmp_path / "my export"), "zip", export.parent))
     one, other = (take(path, tmp_path / "copy") for path in (export, zipped))

@@ -13,7 +13,7 @@ from typing import IO
 
 from pawprint.data.wording import os_reason, shown
 from pawprint.errors import BundleError
-from pawprint.importer.look import MOST_BYTES
+from pawprint.importer.look import DAMAGED, MOST_BYTES
 
 NETWORK, LABELS = "keras_model.h5", "labels.txt"
 _MOST_LABELS = 2**20
@@ -94,7 +94,7 @@ def _in_zip(path: Path, copy: Path, told: str) -> Given | None:
                 digest = _copy(file, copy, told)
             with archive.open(by_name[LABELS][0]) as text:
                 return Given(path.name, copy, digest, _labels(text, told))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise BundleError(f"{told} is damaged ({why}); take an intact copy") from None
 

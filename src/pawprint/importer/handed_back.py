@@ -138,7 +138,7 @@ def check_keras(model: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
             names = set(archive.namelist())
             text = archive.read(look.DESCRIPTION)
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError):
+    except (*look.DAMAGED, KeyError):
         raise _distrusted("no Keras file") from None
     if not names <= {look.DESCRIPTION, look.METADATA, look.WEIGHTS}:
         raise _distrusted("a Keras file with more in it than a network")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from pawprint.importer import stock
 from pawprint.importer.older import CONTAINERS
 from pawprint.isolation import GUARDS
 
+# What zipfile raises of an archive that is broken, encrypted or packed in a way of its own.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 MOST_BYTES = 2**30  # of a file, and of the weights in it
 DESCRIPTION, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _MOST_DESCRIPTION = 64 * 2**20
@@ -136,7 +139,7 @@ def _look_at_zip(path: Path, clean: Path, size: int | None) -> dict[str, Any]:
             weights = clean.with_suffix(".weights.h5")
             with archive.open(members[WEIGHTS]) as packed, weights.open("wb") as file:
                 shutil.copyfileobj(packed, file, 2**20)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (*DAMAGED, ValueError) as error:
         raise BundleError(f"it is damaged ({_short(error)}); take an intact copy") from None
     _check_hdf5(weights)
     with zipfile.ZipFile(clean, "w") as archive:
