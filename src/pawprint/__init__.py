@@ -63,16 +63,18 @@ _HOMES = {
 }
 
 
-def load(path: str | os.PathLike[str]) -> Classifier:
+def load(path: str | os.PathLike[str] | None = None) -> Classifier:
     """Open a trained classifier.
 
+    >>> load().classes
+    ('cat', 'dog')
     >>> load("no/such/run")
     Traceback (most recent call last):
     ...
     pawprint.errors.BundleError: no/such/run is not a folder; expected a bundle or a run, ...
 
     Args:
-        path: a run's folder, or a bundle.
+        path: a run's folder, or a bundle; by default the starter, which comes with pawprint.
 
     Returns:
         The classifier.
@@ -82,7 +84,7 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     """
     from pawprint.classifier import Classifier
 
-    return Classifier(path)
+    return Classifier() if path is None else Classifier(path)
 
 
 def __getattr__(name: str) -> Any:

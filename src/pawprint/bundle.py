@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pawprint import starter
 from pawprint.data.images import VERSION as DECODING_VERSION
 from pawprint.data.images import Preprocessing
 from pawprint.errors import BundleError, OutputError
@@ -211,11 +212,19 @@ def read(folder: str | os.PathLike[str]) -> tuple[Card, bytes]:
 def find(folder: str | os.PathLike[str]) -> Path:
     """The bundle's folder, given it or its run's folder.
 
+    >>> find("starter").parts[-3:]
+    ('pawprint', 'starter', 'bundle')
+
+    Args:
+        folder: either; or `starter` for the bundle that comes with pawprint, unless one here is
+            called so.
+
     Raises:
         BundleError: there is no bundle at either.
     """
     given = Path(folder)
-    for path in (given, given / "model"):
+    own = (starter.BUNDLE,) if folder == starter.NAME else ()
+    for path in (given, given / "model", *own):
         try:
             if (path / CARD).is_file():
                 return path

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pawprint import bundle
+from pawprint import bundle, starter
 from pawprint.data.images import Pixels, mirrored
 from pawprint.engine import Network
 from pawprint.errors import BundleError, PhotoError
@@ -59,14 +59,17 @@ class Classifier:
     """A trained classifier.
 
     Args:
-        folder: a bundle, or a run with a bundle in `model/`.
+        folder: a bundle, or a run with a bundle in `model/`; by default the starter, which comes
+            with pawprint and tells cats from dogs.
         streams: how many photos to compute at once; by default one a core.
 
     Raises:
         BundleError: there is none, or any byte of it was changed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, streams: int | None = None) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] = starter.BUNDLE, *, streams: int | None = None
+    ) -> None:
         self.path = bundle.find(folder)
         self.card, onnx = bundle.read(self.path)
         # Compiled beside what follows: the first photos are decoded meanwhile.

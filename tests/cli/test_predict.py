@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,6 +228,63 @@ def test_no_bundle_is_one_line_and_exit_code_1(
     assert (ran.code, ran.out) == (1, "")
     assert "expected a bundle or a run" in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+@pytest.fixture
+def real_photo(shared: Path, tmp_path: Path) -> Path:
+    with zipfile.ZipFile(shared / "data" / "pets_fullsize.zip") as archive:
+        name = next(name for name in archive.namelist() if "/dogs/" in name)
+        (tmp_path / "real.jpg").write_bytes(archive.read(name))
+    return tmp_path / "real.jpg"
+
+
+def test_without_a_model_the_starter_answers_and_says_so(
+    cli: Cli, cats: list[str], photos: Path
+) -> None:
+    expected = pawprint.load().predict(list(cats))
+    for given in (cats, ["starter", *cats], [photos / "cat" / "cat_000[1-5].jpg"]):
+        ran = cli("predict", *given, "--json")
+        assert [one["probabilities"] for one in objects(ran.out)] == [
+            answer.probabilities for answer in expected
+        ]
+        told = ["no model was named, so the starter answers: cat or dog"]
+        assert ran.err.splitlines() == told * (given[0] != "starter")
+        assert ran.code == 0
+    ran = cli("predict", "-", "--json", stdin="\n".join(cats))
+    assert [one["path"] for one in objects(ran.out)] == cats
+
+
+def test_the_starter_knows_a_real_dog(cli: Cli, real_photo: Path) -> None:
+    (one,) = objects(cli("predict", real_photo, "--json").out)
+    assert one["label"] == "dog"
+    nameless = real_photo.rename(real_photo.with_name("no suffix"))
+    rows = objects(cli("predict", nameless, nameless, "--json").out)
+    assert [row["label"] for row in rows] == ["dog", "dog"]
+
+
+def test_a_run_of_that_name_comes_before_the_starter(
+    cli: Cli, run: Run, cats: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run.model, tmp_path / "starter")
+    monkeypatch.chdir(tmp_path)
+    (one,) = objects(cli("predict", "starter", cats[0], "--json").out)
+    assert one["probabilities"] == pawprint.load(run.path).predict(cats[0]).probabilities
+
+
+def test_what_was_meant_as_a_model_is_not_answered_by_the_starter(
+    cli: Cli, run: Run, cats: list[str], tmp_path: Path
+) -> None:
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(run.path / "plots", unfinished / "plots")
+    (unfinished / "recipe.toml").write_text("")
+    (tmp_path / "empty").mkdir()
+    for meant in (unfinished, tmp_path / "empty", tmp_path / "typo", run.model / "model.onnx"):
+        ran = cli("predict", meant, cats[0])
+        assert (ran.code, ran.out) == (1, "")
+        assert "expected a bundle or a run" in ran.err
+    ran = cli("predict", run.path)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines() == [f"pawprint: error: {run.path} is a model; name photos after it"]
 
 
 def test_predicting_is_the_library_s_predicting(run: Run, cats: list[str], cli: Cli) -> None:

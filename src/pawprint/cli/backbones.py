@@ -35,7 +35,7 @@ def backbones(
     if not as_json:
         typer.echo(
             f"{'backbone':<{width}}  made for  cuts  parameters  ONNX file  "
-            f"{f'forward at {size} px':>17}  ImageNet weights"
+            f"{f'forward at {size} px':>17}  weights"
         )
     for cost in found:
         if as_json:

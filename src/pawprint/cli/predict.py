@@ -24,12 +24,12 @@ SOME_UNREADABLE = 3
 
 
 def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run or a bundle.")],
-    photos: Annotated[
+    paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
-            help="Photos, folders (searched through), patterns, or - for a list on standard input.",
+            metavar="[MODEL] PATH...",
+            help="A run or a bundle, or else the starter answers: cat or dog. Then photos, folders "
+            "(searched through), patterns, or - for a list on standard input.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
@@ -45,18 +45,23 @@ def predict(
 ) -> None:
     """Say what is on each photo.
 
+    Without MODEL the starter is asked, which comes with pawprint and knows cats and dogs.
+
     A photo that is too unlike those trained on is `unknown`. The exit code is 0 when every photo
     could be read and 3 when some could not; those have their reason in the output.
     """
-    from pawprint.classifier import Classifier
+    from pawprint import load
     from pawprint.data.paths import find_photos
     from pawprint.progress import SILENT, Progress, Terminal
 
     if as_json and as_csv:
         raise PawprintError("--json and --csv were both given; choose one")
-    classifier = Classifier(model)
-    paths = find_photos(photos, sys.stdin)
-    answers = _counted(_answers(classifier, paths, explain))
+    model, photos = _told_apart(paths)
+    classifier = load(model)
+    if model is None:
+        known = " or ".join(classifier.classes)
+        print(f"no model was named, so the starter answers: {known}", file=sys.stderr)
+    answers = _counted(_answers(classifier, find_photos(photos, sys.stdin), explain))
     progress: Progress = SILENT if sys.stdout.isatty() else Terminal()  # rows are seen come
     with progress.step("Predicting", None):
         if as_json:
@@ -74,6 +79,47 @@ def predict(
             file=sys.stderr,
         )
         raise typer.Exit(SOME_UNREADABLE)
+
+
+def _told_apart(paths: list[str]) -> tuple[str | None, list[str]]:
+    """The model, if the first path is one or was meant to be, and the photos."""
+    from pawprint import bundle
+    from pawprint.errors import BundleError
+
+    first, *others = paths
+    try:
+        bundle.find(first)
+    except BundleError:
+        if others and _like_a_model(first):
+            raise
+        return None, paths
+    if not others:
+        raise PawprintError(f"{first} is a model; name photos after it")
+    return first, others
+
+
+def _like_a_model(path: str) -> bool:
+    """Whether nobody would write this for photos."""
+    import glob
+
+    from pawprint.classifier import read_file
+    from pawprint.data.images import open_photo
+    from pawprint.data.layout import PHOTO_SUFFIXES
+    from pawprint.data.paths import find_photos
+    from pawprint.errors import PhotoError
+
+    if os.path.isdir(path):
+        unfinished = os.path.isfile(os.path.join(path, "recipe.toml"))
+        return unfinished or next(find_photos([path], ())) == path
+    if path == "-" or Path(path).suffix.lower() in PHOTO_SUFFIXES:
+        return False
+    if not os.path.lexists(path) and glob.has_magic(path):
+        return False
+    try:
+        open_photo(read_file(path), path, near=1)
+    except PhotoError:
+        return True
+    return False
 
 
 def _answers(classifier: Classifier, paths: Iterable[str], explain: Path | None) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pawprint import bundle
+from pawprint import bundle, starter
 from pawprint.classifier import Classifier
 from pawprint.data.images import Pixels
 from pawprint.data.wording import shown
@@ -223,9 +223,14 @@ def _named(path: Path) -> Path:
 
 
 def _beside(path: Path, format: Format, layout: str | None, ending: str) -> Path:
-    """Where an export goes unless somebody says: into `exports` of a run, or beside a bundle."""
+    """Where an export goes unless somebody says: into `exports` of a run, or beside a bundle.
+
+    The starter's go into the current folder.
+    """
     usual = layout is None or LAYOUTS[layout].formats[0] == format.name
     name = f"{layout or format.name}{'' if usual else f'-{format.name}'}{ending}"
+    if path == starter.BUNDLE:
+        return Path(f"{starter.NAME}-{name}")
     if path.name == "model":
         return _named(path.parent) / "exports" / name
     return path.with_name(f"{path.name}-{name}")

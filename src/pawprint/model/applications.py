@@ -1,4 +1,7 @@
-"""The networks of `keras.applications` that are known by name, and how a name carries a width."""
+"""The networks that are known by name, and how a name carries a width.
+
+They are those of `keras.applications`, and the starter, which pawprint brings with its weights.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pawprint import starter
 from pawprint.errors import RecipeError
 
 Name = Literal[
+    "starter",
     "MobileNetV2",
     "MobileNetV3Small",
     "MobileNetV3Large",
@@ -28,7 +33,8 @@ class Application:
     """What cannot be asked of Keras without a download.
 
     Args:
-        module: the module of `keras.applications` whose `preprocess_input` scales its pixels.
+        module: the module of `keras.applications` whose `preprocess_input` scales its pixels; none
+            for the starter.
         file: the name under which Keras keeps its ImageNet weights without top; `{alpha}` is the
             width, `{size}` the input size.
         alphas: the widths that have ImageNet weights.
@@ -49,6 +55,7 @@ class Application:
 # The files' names stand in the builders' calls of `get_file` in Keras 3.15; a test lets Keras ask
 # for each of them and compares.
 APPLICATIONS: Mapping[str, Application] = {
+    starter.NAME: Application("", "", sizes=(128,)),
     "MobileNetV2": Application(
         "mobilenet_v2",
         "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{size}_no_top.h5",
@@ -138,10 +145,10 @@ def spell(name: str, alpha: float) -> str:
 
 
 def spelled() -> tuple[str, ...]:
-    """Every network, at each width that has ImageNet weights.
+    """Every network, at each width that has pretrained weights.
 
     >>> spelled()[:4]
-    ('MobileNetV2-0.35', 'MobileNetV2-0.5', 'MobileNetV2-0.75', 'MobileNetV2')
+    ('starter', 'MobileNetV2-0.35', 'MobileNetV2-0.5', 'MobileNetV2-0.75')
     """
     return tuple(
         spell(name, alpha) for name, known in APPLICATIONS.items() for alpha in known.alphas

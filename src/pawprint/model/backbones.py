@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from pawprint import starter
 from pawprint.errors import RecipeError
-from pawprint.model import applications, pretrained
+from pawprint.model import applications, pretrained, starter_network
 from pawprint.model.framework import load_keras, numbered_anew
 from pawprint.model.layer_graph import Step, cut_points, steps_of
 
@@ -81,7 +82,8 @@ def build(
         name: one of `applications.APPLICATIONS`.
         size: height and width of the input, in pixels; at least 32.
         alpha: width multiplier, for those that have one.
-        weights: `imagenet`, `random`, or a weights file (`.h5`, no top).
+        weights: `imagenet`, or `starter` for the network of that name, which come with pawprint;
+            `random`; or a weights file (`.h5`, no top).
         offline: never download.
         seed: of random weights.
 
@@ -97,6 +99,8 @@ def build(
     if alpha != 1.0 and not widths:
         raise RecipeError(f"{name} has one width, 1.0, and was asked for {alpha}; leave alpha out")
     keras = load_keras()
+    if name == starter.NAME:
+        return _starter(size, weights, seed)
     given = None
     if weights != "random":
         given = pretrained.find_weights(weights, name, size, alpha, offline=offline)
@@ -129,6 +133,20 @@ def build(
     return Backbone(name, size, network, scale, offset, weights_digest([network]))
 
 
+def _starter(size: int, weights: str | Path, seed: int) -> Backbone:
+    keras, name = load_keras(), starter.NAME
+    scale, offset = starter_network.SCALE, starter_network.OFFSET
+    keras.utils.set_random_seed(seed)
+    network = starter_network.build(size)
+    if weights == "random":
+        _calibrate(network, size, seed, scale, offset)
+    elif weights == starter.NAME:
+        network.set_weights(pretrained.starter_weights())
+    elif given := pretrained.find_weights(weights, name, size, 1.0, offline=True):
+        pretrained.load_weights(network, given)
+    return Backbone(name, size, network, scale, offset, weights_digest([network]))
+
+
 def scaling(name: str) -> tuple[Scale, Scale]:
     """What a network's pixels are multiplied with, and what is then added.
 
@@ -136,7 +154,7 @@ def scaling(name: str) -> tuple[Scale, Scale]:
     True
 
     Args:
-        name: of the network; Keras' own function for it is tried on pixels.
+        name: of a network of Keras'; its own function for it is tried on pixels.
 
     Raises:
         RecipeError: the function does more than that, or mixes channels.

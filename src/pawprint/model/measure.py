@@ -9,8 +9,8 @@ from functools import cache
 
 import numpy as np
 
-from pawprint import engine
-from pawprint.model import applications, backbones, pretrained
+from pawprint import engine, starter
+from pawprint.model import applications, backbones, pretrained, starter_network
 from pawprint.model.framework import load_keras
 from pawprint.model.prefix import prefix_onnx
 
@@ -24,14 +24,14 @@ class Cost:
 
     Args:
         backbone: its name, with its width.
-        default_size: the input size in pixels that Keras builds it for.
+        default_size: the input size in pixels that it is built for when not told one.
         cuts: how many places it can be cut at.
         parameters: without top.
         file_bytes: of the network as float32 ONNX.
         size: of the input that was timed.
         forward_ms: for a photo, decoded already: float32, one photo a call, on one core. None where
             it was not measured.
-        weights_here: whether the ImageNet weights are on this machine, for this size.
+        weights_here: whether the pretrained weights are on this machine, for this size.
     """
 
     backbone: str
@@ -72,17 +72,19 @@ def _cost(name: str, alpha: float, size: int, timed: bool) -> Cost:
         len(onnx),
         size,
         forward_ms(onnx, "features") if timed else None,
-        pretrained.imagenet_path(name, size, alpha).is_file(),
+        name == starter.NAME or pretrained.imagenet_path(name, size, alpha).is_file(),
     )
 
 
 @cache
 def default_size(name: str) -> int:
-    """The input size that Keras builds a network for when it is not told one.
+    """The input size that a network is built for when not told one.
 
     Args:
         name: of the network. Keras leaves MobileNetV3's open, whose weights were made at 224 px.
     """
+    if name == starter.NAME:
+        return starter_network.SIZE
     whole = getattr(load_keras().applications, name)(weights=None, classes=1)
     return int(whole.input_shape[1] or applications.find(name).sizes[-1])
 

@@ -1,4 +1,4 @@
-"""ImageNet weights: which file they are, where it lies, and what to do where it does not."""
+"""Pretrained weights: which file they are, where it lies, and what to do where it does not."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pawprint import starter
 from pawprint.errors import RecipeError, WeightsError
 from pawprint.model import applications
+from pawprint.model.framework import load_keras
 
 
 def imagenet_path(name: str, size: int, alpha: float) -> Path:
@@ -35,7 +40,7 @@ def find_weights(
         offline: whether downloading is off.
 
     Raises:
-        RecipeError: there are no ImageNet weights at this width.
+        RecipeError: there are no ImageNet weights at this width, or of this network.
         WeightsError: there is no such file.
     """
     if weights != "imagenet":
@@ -43,6 +48,8 @@ def find_weights(
             raise WeightsError(f"{weights}: there is no such weights file; give one with --weights")
         return Path(weights)
     known = applications.find(name)
+    if name == starter.NAME:
+        raise RecipeError('the starter has no ImageNet weights; its own are weights = "starter"')
     if alpha not in known.alphas:
         raise RecipeError(
             f"{name} has no ImageNet weights at alpha {alpha}; it has them at "
@@ -54,6 +61,13 @@ def find_weights(
     if offline:
         raise unavailable(name, size, alpha, f"{path} is not there, and downloading is off")
     return None
+
+
+def starter_weights() -> list[NDArray[np.float32]]:
+    """The starter's own weights, in Keras' order."""
+    whole = load_keras().models.load_model(starter.BUNDLE / "model.keras", compile=False)
+    weights: list[NDArray[np.float32]] = whole.get_layer(starter.NAME).get_weights()
+    return weights
 
 
 def load_weights(network: Any, path: Path) -> None:
@@ -82,8 +96,9 @@ def unavailable(name: str, size: int, alpha: float, why: str) -> WeightsError:
         why: they are not to be had.
     """
     return WeightsError(
-        f"the ImageNet weights of {name} are not to be had: {why}. Three ways out: connect to "
-        f"the internet and run again; give the file with --weights FILE; or put "
+        f"the ImageNet weights of {name} are not to be had: {why}. Four ways out: start from the "
+        "network that pawprint brings, with --backbone starter; connect to the internet and run "
+        f"again; give the file with --weights FILE; or put "
         f"{imagenet_path(name, size, alpha).name} into a folder's models/ and set KERAS_HOME to "
         "that folder"
     )

@@ -15,6 +15,7 @@ from pydantic import (
     field_validator,
 )
 
+from pawprint import starter
 from pawprint.data.augment import Augmentation
 from pawprint.data.images import Preprocessing
 from pawprint.model import applications
@@ -83,18 +84,34 @@ class DataPart(Preprocessing):
         return Preprocessing(size=self.size, policy=self.policy)
 
 
+def _pretrained(others: dict[str, Any]) -> str:
+    """The weights that a network is known for."""
+    name = others.get("name")
+    return starter.NAME if name == starter.NAME else "imagenet"
+
+
 class BackbonePart(_Part):
     """Which network to start from.
 
     Args:
         name: of the network.
-        weights: `imagenet`, `random`, or a file's path.
+        weights: `imagenet`; `starter` for the network of that name; `random`; or a file's path.
         alpha: the network's width, where it has several.
     """
 
     name: applications.Name = "MobileNetV2"
-    weights: str = Field(default="imagenet", min_length=1)
+    weights: str = Field(default_factory=_pretrained, min_length=1)
     alpha: float = Field(default=1.0, gt=0, le=2)
+
+    @field_validator("weights")
+    @classmethod
+    def _its_own(cls, value: str, others: ValidationInfo) -> str:
+        name = others.data.get("name")
+        if name == starter.NAME and value == "imagenet":
+            raise ValueError('must be "starter", "random" or a file with name = "starter"')
+        if name not in (starter.NAME, None) and value == starter.NAME:
+            raise ValueError(f'must be "imagenet", "random" or a file with name = "{name}"')
+        return value
 
     @field_validator("alpha")
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pawprint import bundle
+from pawprint import bundle, starter
 from pawprint.classifier import UNKNOWN, Classifier
 from pawprint.data import exclusions
 from pawprint.data.cache import cache_folder
@@ -20,7 +20,7 @@ from pawprint.doctor.findings import Finding
 from pawprint.errors import RecipeError
 from pawprint.evaluation import decision
 from pawprint.evaluation.metrics import Figures
-from pawprint.model import applications, backbones, network
+from pawprint.model import applications, backbones, network, starter_network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
 from pawprint.progress import SILENT, Progress
@@ -117,7 +117,8 @@ def train(
         recipe: the name of a recipe, or a TOML file.
         changes: values in place of the recipe's, such as `{"stage.1.epochs": 5}`.
         out: the run's folder; by default `runs/<source>-<time>`.
-        backbone: the network to start from, such as `ResNet50V2` or `MobileNetV2-0.35`; by default
+        backbone: the network to start from, such as `ResNet50V2`, `MobileNetV2-0.35` or `starter`,
+            which needs no download, brings its weights and sets `data.size` to 128; by default
             the recipe's.
         weights: `imagenet`, `random`, or a file with the backbone's weights; by default as the
             recipe says.
@@ -328,6 +329,9 @@ def _changes(
     width = {} if alpha is None else {"backbone.alpha": alpha}  # may be changed by itself
     said = {place: value for place, value in given.items() if value is not None}
     made = {**width, **(changes or {}), **said}
+    if name == starter.NAME:  # has weights of its own, and is made for small photos
+        made.setdefault("backbone.weights", name)
+        made.setdefault("data.size", starter_network.SIZE)
     if "data.validation" in made:  # who says how many to hold out wants some held out
         made.setdefault("data.folds", 0)
     return made
