@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -44,9 +44,9 @@ def main() -> None:
     table, results = common.Table(), dict[str, Any]()
     held_out = [name for name in common.members(shared(ARCHIVE)) if _held_out(name)]
     with workplace() as place:
+        results["cold_s"] = _cold(place, chosen.repeats, table)  # while this process is small
         results["size"] = _size(table)
         results["speed"] = _speed(table)
-        results["cold_s"] = _cold(place, chosen.repeats, table)
         results["classifier"] = _classifier(held_out, place, table)
         for what, archive, names, each, least in (
             ("cats and dogs", ARCHIVE, held_out, 100, 0.95),
@@ -151,19 +151,20 @@ def _speed(table: common.Table) -> dict[str, Any]:
     from pawprint import engine
     from pawprint.model import backbones
     from pawprint.model.prefix import prefix_onnx
+    from pawprint.model.starter_network import SIZE
     from pawprint.parallel import cores
 
     sides = {}
-    for name, size, weights in (("starter", 128, "starter"), ("MobileNetV2", 224, "imagenet")):
+    for name, size, weights in (("starter", SIZE, "starter"), ("MobileNetV2", 224, "imagenet")):
         built = backbones.build(name, size=size, weights=weights, offline=True)
         sides[name] = engine.Network(prefix_onnx(built, built.last, pooled=True), ["features"])
     results: dict[str, Any] = {}
-    for what, workers in (("one after the other", 1), ("one a core", cores())):
+    ways = {"one after the other": map, "one a core": ThreadPoolExecutor(cores()).map}
+    for what, spread in ways.items():
         taken: dict[str, list[float]] = {name: [] for name in sides}
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in range(15):
-                for name, network in sides.items():
-                    taken[name].append(_ms(network, pool))
+        for _ in range(15):
+            for name, network in sides.items():
+                taken[name].append(_ms(network, spread))
         ratios = [a / b for a, b in zip(taken["MobileNetV2"], taken["starter"], strict=True)]
         ratio = statistics.median(ratios)
         ms = {name: statistics.median(values) for name, values in taken.items()}
@@ -177,10 +178,10 @@ def _speed(table: common.Table) -> dict[str, Any]:
     return results
 
 
-def _ms(network: Any, pool: ThreadPoolExecutor, calls: int = 64) -> float:
+def _ms(network: Any, spread: Callable[..., Iterable[Any]], calls: int = 64) -> float:
     photo = np.random.default_rng(0).integers(0, 256, network.photo_shape(), np.uint8)
     start = time.perf_counter()
-    for _ in pool.map(lambda _: network(photo)[0][0], range(calls)):
+    for _ in spread(lambda _: network(photo)[0][0], range(calls)):
         pass
     return (time.perf_counter() - start) / calls * 1000
 

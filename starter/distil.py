@@ -23,6 +23,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,14 @@ from pawprint.parallel import map_chunks
 from views import COMPONENTS, STUDENT_SIZE, photos_of
 
 # Epochs at sizes in pixels: small ones cost less, and teach nearly as much.
-SCHEDULE = "96x24,112x22,128x4"
-BATCH, RATE, WEIGHT_DECAY, WARM_UP = 64, 1e-3, 0.05, 1
+SCHEDULE = "96x24,112x18,128x4"
+# Then on photos as they are: what is on crops is larger than what will be seen.
+FINISH = "128x5"
+BATCH, WEIGHT_DECAY = 64, 0.05
+RATE, WARM_UP, FINISH_RATE = 1e-3, 1, 3e-4
 TEMPERATURE = 2.0
 LOSS_WEIGHTS = {"logit": 2.0, "last": 1.0, "middle": 0.5, "embedding": 1.0}
-PLAIN = 1 / 3  # of the photos of an epoch are seen as they are
+PLAIN, FINISH_PLAIN = 1 / 3, 0.8  # of the photos of an epoch are seen as they are
 _TAP = "block_5_relu"  # as many places as the teacher's middle
 _JITTER = 6  # pixels that a crop has less than the view, at most
 _LIGHT = 0.1
@@ -70,12 +74,18 @@ class Views:
     def __len__(self) -> int:
         return self._photos
 
-    def epoch(self, number: int, size: int) -> Iterator[Batch]:
-        """The batches of an epoch, one view of every photo, drawn by the epoch's number alone."""
+    def epoch(self, number: int, size: int, plain: float) -> Iterator[Batch]:
+        """The batches of an epoch, one view of every photo, drawn by the epoch's number alone.
+
+        Args:
+            number: of the epoch.
+            size: of the photos, in pixels.
+            plain: the part of them that is seen as it is.
+        """
         random = np.random.default_rng([1, number])
         order = random.permutation(len(self))[: len(self) // BATCH * BATCH]
         views = random.integers(1, self._views, size=len(self))
-        views[random.random(len(self)) < PLAIN] = 0
+        views[random.random(len(self)) < plain] = 0
         seeds = random.integers(2**32, size=len(self) // BATCH)
 
         def batch(numbers: Any) -> Batch:
@@ -163,15 +173,32 @@ def sizes_of(schedule: str) -> list[int]:
     return [int(size) for size, epochs in parts for _ in range(int(epochs))]
 
 
-def rate_at(epoch: float, epochs: int) -> float:
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs with a learning rate that goes to nothing.
+
+    Args:
+        sizes: of the photos in each epoch, in pixels.
+        rate: the highest.
+        warm_up: epochs that it rises.
+        plain: the part of the photos that is seen as it is.
+    """
+
+    sizes: list[int]
+    rate: float
+    warm_up: int
+    plain: float
+
+
+def rate_at(epoch: float, epochs: int, peak: float, warm_up: int) -> float:
     """The learning rate: up over the first epochs, then down along a cosine to nothing.
 
-    >>> rate_at(WARM_UP, 50) == RATE, rate_at(0.0, 50) < RATE / 50, rate_at(50.0, 50) < 1e-9
-    (True, True, True)
+    >>> [round(rate_at(epoch, 50, 1.0, 2), 3) for epoch in (0, 2, 26, 50)]
+    [0.005, 1.0, 0.5, 0.0]
     """
-    if epoch < WARM_UP:
-        return RATE * (epoch + 0.01) / (WARM_UP + 0.01)
-    return RATE * 0.5 * (1 + math.cos(math.pi * (epoch - WARM_UP) / (epochs - WARM_UP)))
+    if epoch < warm_up:
+        return peak * (epoch + 0.01) / (warm_up + 0.01)
+    return peak * 0.5 * (1 + math.cos(math.pi * (epoch - warm_up) / (epochs - warm_up)))
 
 
 def main() -> None:
@@ -181,16 +208,24 @@ def main() -> None:
     parser.add_argument(
         "--schedule", type=sizes_of, default=SCHEDULE, help=f"pixels x epochs (default {SCHEDULE})"
     )
+    parser.add_argument(
+        "--finish", type=sizes_of, default=FINISH, help=f"then on plain photos (default {FINISH})"
+    )
     given = parser.parse_args()
-    work, sizes = given.work, given.schedule
+    work = given.work
+    phases = (
+        Phase(given.schedule, RATE, WARM_UP, PLAIN),
+        Phase(given.finish, FINISH_RATE, 0, FINISH_PLAIN),
+    )
+    plan = [(phase, number) for phase in phases for number in range(len(phase.sizes))]
     keras.utils.set_random_seed(0)
     views, (watched, labels) = Views(work), _validation(work)
     model, done = _begun(work, views)
-    for epoch in range(done, len(sizes)):
-        row = _train_epoch(model, views, epoch, sizes)
+    for epoch, (phase, number) in list(enumerate(plan))[done:]:
+        row = _train_epoch(model, views, epoch, phase, number)
         said = model.predict(watched, batch_size=50, verbose=0)["logit"][:, 0]
         row["validation_accuracy"] = round(float(((said > 0) == labels).mean()), 4)
-        print(row, flush=True)
+        print(f"\r{row}", flush=True)
         _keep(work, model, row)
     _save(model, work / "starter.weights.h5")
 
@@ -223,15 +258,18 @@ def _save(model: Any, path: Path) -> None:
     network.save_weights(path)
 
 
-def _train_epoch(model: Any, views: Views, epoch: int, sizes: list[int]) -> dict[str, float]:
-    began, size, steps = time.monotonic(), sizes[epoch], len(views) // BATCH
+def _train_epoch(
+    model: Any, views: Views, epoch: int, phase: Phase, number: int
+) -> dict[str, float]:
+    began, size, steps = time.monotonic(), phase.sizes[number], len(views) // BATCH
     sums = Counter[str]()
-    for step, (pixels, targets) in enumerate(views.epoch(epoch, size)):
-        model.optimizer.learning_rate = rate_at(epoch + step / steps, len(sizes))
+    for step, (pixels, targets) in enumerate(views.epoch(epoch, size, phase.plain)):
+        at = number + step / steps
+        model.optimizer.learning_rate = rate_at(at, len(phase.sizes), phase.rate, phase.warm_up)
         model.reset_metrics()
         sums.update(model.train_on_batch(pixels, targets, return_dict=True))
         if step % 10 == 9:
-            print(f"\repoch {epoch + 1} of {len(sizes)}, step {step + 1} of {steps}", end="")
+            print(f"\repoch {epoch + 1}, step {step + 1} of {steps}", end="")
     losses = {name: round(float(value) / steps, 4) for name, value in sums.items()}
     seconds = round(time.monotonic() - began, 1)
     return {"epoch": epoch + 1, "size": size, "seconds": seconds, **losses}

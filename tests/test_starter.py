@@ -17,7 +17,7 @@ from pawprint import starter
 from pawprint.data.images import Preprocessing
 from pawprint.engine import Network
 from pawprint.errors import RecipeError, WeightsError
-from pawprint.model import backbones, prefix
+from pawprint.model import backbones, prefix, starter_network
 from pawprint.testing import drawn_photos
 from pawprint.training import recipe_files
 
@@ -64,7 +64,7 @@ def test_it_tells_real_cats_from_dogs(shared: Path, tmp_path: Path) -> None:
     assert found.figures.accuracy >= 0.93
 
 
-@pytest.mark.parametrize("size", [128, 96])
+@pytest.mark.parametrize("size", [starter_network.SIZE, 96])
 def test_the_backbone_has_the_bundles_weights_at_any_size(size: int, tmp_path: Path) -> None:
     photo = min(drawn_photos(tmp_path / "photos", 2).glob("cat/*.jpg"))
     made = backbones.build("starter", size=size, weights="starter")
@@ -74,7 +74,7 @@ def test_the_backbone_has_the_bundles_weights_at_any_size(size: int, tmp_path: P
     features = network(pixels)[0].copy()
     by_keras = np.array(made.network(pixels[np.newaxis] / np.float32(127.5) - np.float32(1)))
     np.testing.assert_allclose(features, by_keras.mean(axis=(1, 2))[0], atol=1e-4)
-    if size == 128:
+    if size == starter_network.SIZE:
         bundled = Network((starter.BUNDLE / "model.onnx").read_bytes(), ["embedding"])
         np.testing.assert_allclose(features, bundled(pixels)[0], atol=1e-4)
 
@@ -100,7 +100,7 @@ def test_a_training_from_it_needs_nothing(tmp_path: Path) -> None:
     )
     written = tomllib.loads((run.path / "recipe.toml").read_text("utf-8"))
     assert written["backbone"] == {"name": "starter", "weights": "starter", "alpha": 1.0}
-    assert written["data"]["size"] == 128
+    assert written["data"]["size"] == starter_network.SIZE
     assert run.figures.accuracy >= 0.9
     assert run.record["bundle"]["labels_differing"] == 0
 
@@ -117,7 +117,9 @@ def changed(**changes: Any) -> Any:
 
 def test_a_recipe_says_its_weights_by_its_name(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.toml"
-    recipe.write_text('name = "mine"\nstage = [{train = "head"}]\n[backbone]\nname = "starter"\n', "utf-8")
+    recipe.write_text(
+        'name = "mine"\nstage = [{train = "head"}]\n[backbone]\nname = "starter"\n', "utf-8"
+    )
     assert recipe_files.load(str(recipe)).backbone.weights == "starter"
     assert changed(name="starter", weights="random").weights == "random"
     with pytest.raises(RecipeError, match='must be "starter", "random" or a file'):

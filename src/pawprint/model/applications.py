@@ -55,7 +55,7 @@ class Application:
 # The files' names stand in the builders' calls of `get_file` in Keras 3.15; a test lets Keras ask
 # for each of them and compares.
 APPLICATIONS: Mapping[str, Application] = {
-    starter.NAME: Application("", "", sizes=(128,)),
+    starter.NAME: Application("", ""),
     "MobileNetV2": Application(
         "mobilenet_v2",
         "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{size}_no_top.h5",

@@ -118,7 +118,7 @@ def train(
         changes: values in place of the recipe's, such as `{"stage.1.epochs": 5}`.
         out: the run's folder; by default `runs/<source>-<time>`.
         backbone: the network to start from, such as `ResNet50V2`, `MobileNetV2-0.35` or `starter`,
-            which needs no download, brings its weights and sets `data.size` to 128; by default
+            which needs no download, brings its weights and sets `data.size` to 136; by default
             the recipe's.
         weights: `imagenet`, `random`, or a file with the backbone's weights; by default as the
             recipe says.
