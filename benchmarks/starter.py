@@ -159,7 +159,10 @@ def _speed(table: common.Table) -> dict[str, Any]:
         built = backbones.build(name, size=size, weights=weights, offline=True)
         sides[name] = engine.Network(prefix_onnx(built, built.last, pooled=True), ["features"])
     results: dict[str, Any] = {}
-    ways = {"one after the other": map, "one a core": ThreadPoolExecutor(cores()).map}
+    ways: dict[str, Callable[..., Iterable[Any]]] = {
+        "one after the other": map,
+        "one a core": ThreadPoolExecutor(cores()).map,
+    }
     for what, spread in ways.items():
         taken: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(15):

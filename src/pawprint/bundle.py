@@ -223,8 +223,10 @@ def find(folder: str | os.PathLike[str]) -> Path:
         BundleError: there is no bundle at either.
     """
     given = Path(folder)
-    own = (starter.BUNDLE,) if folder == starter.NAME else ()
-    for path in (given, given / "model", *own):
+    places = [given, given / "model"]
+    if folder == starter.NAME:
+        places.append(starter.BUNDLE)
+    for path in places:
         try:
             if (path / CARD).is_file():
                 return path
