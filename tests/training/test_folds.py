@@ -44,7 +44,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def backbone() -> Any:
-    return backbones.build("starter", size=64, weights="random")
+    return backbones.build(size=64, alpha=0.35, weights="random")
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_where_fine_tuning_hurts_the_run_is_that_of_the_head(
 
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
-    return backbones.build("starter", size=64, weights="random")
+    return backbones.build(size=64, alpha=0.35, weights="random")
 
 
 @pytest.fixture(scope="module")

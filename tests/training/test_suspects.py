@@ -165,7 +165,7 @@ def seen(tinted: Path, scene: Any, own_weights: Path) -> Seen:
     recipe = recipe.model_copy(update={"backbone": named})
     found = scene(tinted, recipe)
     looked = Looked(recipe, (), found.dataset, (), found.sides, None, {})
-    built = backbones.build("starter", size=64, weights=own_weights)
+    built = backbones.build(size=64, alpha=0.35, weights=own_weights)
     assert suspects.plain_features(found.views, built, looked) == {}  # not there yet
     made = network.build(built, (AveragePool(),), 3)
     material = Material(made, found.views, found.sides, 3, 0, None, SILENT)

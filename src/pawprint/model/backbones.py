@@ -135,7 +135,7 @@ def build(
 
 def _starter(size: int, weights: str | Path, seed: int) -> Backbone:
     keras, name = load_keras(), starter.NAME
-    scale, offset = starter_network.SCALE, starter_network.OFFSET
+    scale, offset = scaling(name)
     keras.utils.set_random_seed(seed)
     network = starter_network.build(size)
     if weights == "random":
@@ -154,11 +154,13 @@ def scaling(name: str) -> tuple[Scale, Scale]:
     True
 
     Args:
-        name: of a network of Keras'; its own function for it is tried on pixels.
+        name: of the network; Keras' own function for it is tried on pixels.
 
     Raises:
         RecipeError: the function does more than that, or mixes channels.
     """
+    if name == starter.NAME:
+        return starter_network.SCALE, starter_network.OFFSET
     module = getattr(load_keras().applications, applications.find(name).module)
     pixels = np.array([[0, 0, 0], [255, 255, 255], [7, 90, 201]], np.float64)
     black, white, mixed = np.array(module.preprocess_input(pixels[:, np.newaxis].copy()))[:, 0]
