@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pawprint
-from pawprint import starter
+from pawprint import bundle, starter
 from pawprint.data.images import Preprocessing
 from pawprint.engine import Network
 from pawprint.errors import RecipeError, WeightsError
@@ -128,3 +128,17 @@ def test_a_recipe_says_its_weights_by_its_name(tmp_path: Path) -> None:
         changed(weights="starter")
     with pytest.raises(RecipeError, match=r"must be 1\.0, the only width of starter"):
         changed(name="starter", weights="starter", alpha=0.5)
+
+
+def test_other_verbs_take_it_by_name_and_write_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "starter").mkdir()  # a folder of that name is no bundle yet
+    assert bundle.find("starter") == bundle.find(Path("starter")) == starter.BUNDLE
+    photos = drawn_photos(tmp_path / "photos", 6)
+    exported = pawprint.export_model("starter", "onnx", verify_on=photos)
+    assert exported.folder == Path("starter-onnx")
+    assert (tmp_path / exported.file).is_file()
+    assert {path.name for path in starter.BUNDLE.parent.iterdir()} >= {"bundle", "__init__.py"}
+    assert not any(path.name.startswith("bundle-") for path in starter.BUNDLE.parent.iterdir())

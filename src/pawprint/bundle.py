@@ -224,7 +224,7 @@ def find(folder: str | os.PathLike[str]) -> Path:
     """
     given = Path(folder)
     places = [given, given / "model"]
-    if folder == starter.NAME:
+    if os.fspath(folder) == starter.NAME:
         places.append(starter.BUNDLE)
     for path in places:
         try:

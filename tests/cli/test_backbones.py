@@ -144,4 +144,5 @@ def test_every_backbone_is_a_recipes_backbone() -> None:
     for name in spelled():
         base, _, alpha = name.partition("-")
         changes = {"backbone.name": base, "backbone.alpha": float(alpha or 1)}
+        changes["backbone.weights"] = "random"
         assert recipe_files.load("quick", changes).backbone.name == base
