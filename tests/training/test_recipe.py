@@ -111,7 +111,8 @@ views = "fersh"
         "line 2: data.size: must be at least 32 (found 7)",
         'line 3: data.policy: must be "squash", "crop" or "pad" (found "Crop"), did you mean '
         '"crop"?',
-        'line 5: backbone.name: must be "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", '
+        'line 5: backbone.name: must be "starter", "MobileNetV2", "MobileNetV3Small", '
+        '"MobileNetV3Large", '
         '"EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", '
         '"ConvNeXtTiny", "ResNet50V2", "DenseNet121" or "NASNetMobile" (found "VGG16")',
         "line 6: backbone.wieghts: unknown key, did you mean 'weights'?",

@@ -13,6 +13,7 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from pawprint import starter
@@ -84,12 +85,6 @@ class DataPart(Preprocessing):
         return Preprocessing(size=self.size, policy=self.policy)
 
 
-def _pretrained(others: dict[str, Any]) -> str:
-    """The weights that a network is known for."""
-    name = others.get("name")
-    return starter.NAME if name == starter.NAME else "imagenet"
-
-
 class BackbonePart(_Part):
     """Which network to start from.
 
@@ -100,8 +95,16 @@ class BackbonePart(_Part):
     """
 
     name: applications.Name = "MobileNetV2"
-    weights: str = Field(default_factory=_pretrained, min_length=1)
+    weights: str = Field(default="imagenet", min_length=1)
     alpha: float = Field(default=1.0, gt=0, le=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_for(cls, values: Any) -> Any:
+        """The starter without weights is the one with its own."""
+        if isinstance(values, dict) and values.get("name") == starter.NAME:
+            return {"weights": starter.NAME, **values}
+        return values
 
     @field_validator("weights")
     @classmethod
