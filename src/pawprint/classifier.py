@@ -107,7 +107,7 @@ class Classifier:
         """
         if isinstance(photos, list | tuple):
             return list(self.predict_many(photos))
-        return self._answer(self._pixels(photos), _name(photos))
+        return self.answer(self._pixels(photos), _name(photos))
 
     def predict_many(
         self, photos: Iterable[Photo], *, workers: int | None = None
@@ -136,6 +136,23 @@ class Classifier:
         named = ((name, partial(pixels, name, read)) for name, read in reads)
         for predictions in map_chunks(self._work, named, size=_CHUNK, workers=workers):
             yield from predictions
+
+    def answer(self, pixels: Pixels, name: str) -> Prediction:
+        """Answer for a photo that is preprocessed already; any thread may call.
+
+        Args:
+            pixels: uint8, shape (size, size, 3).
+            name: what the answer calls the photo.
+        """
+        plain, novelty = self.measure(pixels)
+        given = at_temperature(plain, self.card.temperature)
+        over = given[1] >= self.card.threshold if len(given) == 2 else given.argmax()
+        best = int(over)
+        by_class = {label: float(p) for label, p in zip(self.classes, given, strict=True)}
+        unknown = self.card.unknown
+        if unknown is not None and novelty is not None and novelty > unknown.threshold:
+            return Prediction(name, UNKNOWN, None, by_class, novelty)
+        return Prediction(name, self.classes[best], float(given[best]), by_class, novelty)
 
     def probabilities(self, pixels: Pixels) -> NDArray[np.float64]:
         """Probabilities of a photo that is preprocessed already.
@@ -192,16 +209,20 @@ class Classifier:
             heat = (heat + self._heatmaps(mirrored(pixels))[0][number][:, ::-1]) / np.float32(2)
         return np.asarray(heat)
 
+    @property
+    def has_heatmaps(self) -> bool:
+        """Whether `heatmap` gives any: whether the network's head averages over places."""
+        return "heatmap" in self._network.result().offers
+
     @cached_property
     def _heatmaps(self) -> Network | None:
         """The network once more, for its heat-maps alone: most who predict ask for none."""
+        if not self.has_heatmaps:
+            return None
         card, onnx = bundle.read(self.path)
         if card.seal != self.card.seal:
             raise BundleError(f"{self.path} was replaced after it was opened; load it again")
-        try:
-            return Network(onnx, ["heatmap"])
-        except RuntimeError:  # OpenVINO's for an output that is not there
-            return None
+        return Network(onnx, ["heatmap"])
 
     def _work(self, photos: Sequence[tuple[str, Callable[[], Pixels]]]) -> list[Prediction]:
         """Decode all, then answer all: a core is quicker when it stays at one kind of work."""
@@ -214,20 +235,9 @@ class Classifier:
         return [
             Prediction(name, None, None, {}, error=found.reason)
             if isinstance(found, PhotoError)
-            else self._answer(found, name)
+            else self.answer(found, name)
             for name, found in decoded
         ]
-
-    def _answer(self, pixels: Pixels, name: str) -> Prediction:
-        plain, novelty = self.measure(pixels)
-        given = at_temperature(plain, self.card.temperature)
-        over = given[1] >= self.card.threshold if len(given) == 2 else given.argmax()
-        best = int(over)
-        by_class = {label: float(p) for label, p in zip(self.classes, given, strict=True)}
-        unknown = self.card.unknown
-        if unknown is not None and novelty is not None and novelty > unknown.threshold:
-            return Prediction(name, UNKNOWN, None, by_class, novelty)
-        return Prediction(name, self.classes[best], float(given[best]), by_class, novelty)
 
     def _pixels(self, photo: Photo) -> Pixels:
         preprocessing, name = self.card.preprocessing, _name(photo)

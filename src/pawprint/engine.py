@@ -66,6 +66,9 @@ class Network:
         outputs: which outputs to compute; the rest is not compiled.
         precision: float32 for answers, bfloat16 for features.
         streams: how many photos at once; by default one a core.
+
+    Attributes:
+        offers: the names of all outputs that it could compute.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Network:
                 f"OpenVINO cannot be imported ({error}); install it with pip install openvino"
             ) from None
         model = openvino.Core().read_model(onnx)
+        self.offers = frozenset(name for output in model.outputs for name in output.names)
         wanted = [model.output(name) for name in outputs]
         model = openvino.Model(wanted, model.get_parameters(), "pawprint")
         model.reshape([1, *list(model.input(0).partial_shape)[1:]])

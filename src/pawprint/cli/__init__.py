@@ -26,6 +26,7 @@ from pawprint.cli import (
     report,
     review,
     samples,
+    serve,
     train,
 )
 from pawprint.errors import PawprintError, RecipeError
@@ -44,6 +45,7 @@ app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("review")(review.review)
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

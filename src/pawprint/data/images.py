@@ -101,7 +101,9 @@ class Opened:
     traits: Trait
 
 
-def open_photo(data: bytes, name: str, *, near: int | None = None) -> Opened:
+def open_photo(
+    data: bytes, name: str, *, near: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Opened:
     """Decode a photo's bytes to an upright RGB picture.
 
     >>> buffer = io.BytesIO()
@@ -115,6 +117,7 @@ def open_photo(data: bytes, name: str, *, near: int | None = None) -> Opened:
         name: what to call the photo in errors.
         near: a side in pixels that will be asked for next. A JPEG far larger than twice that is
             decoded at a half, a quarter or an eighth of its size, which is several times faster.
+        max_pixels: a cap below the house's own.
 
     Returns:
         The picture in mode RGB, with the orientation tag applied, the first frame of an animation,
@@ -123,10 +126,10 @@ def open_photo(data: bytes, name: str, *, near: int | None = None) -> Opened:
     Raises:
         EmptyPhoto: there are no bytes.
         NotAPhoto: no format that is read here.
-        TooManyPixels: over `MAX_PIXELS`; seen in the header, before anything is decoded.
+        TooManyPixels: over the cap; seen in the header, before anything is decoded.
         DamagedPhoto: it breaks off or cannot be decoded.
     """
-    picture = _header(data, name)
+    picture = _header(data, name, min(max_pixels, MAX_PIXELS))
     width, height = picture.size
     kind = FORMATS.index("JPEG" if picture.format == "MPO" else picture.format)
     try:
@@ -148,7 +151,7 @@ def open_photo(data: bytes, name: str, *, near: int | None = None) -> Opened:
         raise DamagedPhoto(name, f"it cannot be decoded ({_short(fault)})") from None
 
 
-def _header(data: bytes, name: str) -> Image.Image:
+def _header(data: bytes, name: str, max_pixels: int) -> Image.Image:
     """Open a photo without decoding it."""
     if not data:
         raise EmptyPhoto(name, "the file is empty (0 bytes)")
@@ -159,12 +162,12 @@ def _header(data: bytes, name: str) -> Image.Image:
             raise DamagedPhoto(name, "its header is damaged or breaks off") from None
         raise NotAPhoto(name, _what_instead(data)) from None
     except Image.DecompressionBombError:
-        raise TooManyPixels(name, f"more than {MAX_PIXELS:,} pixels; make it smaller") from None
+        raise TooManyPixels(name, f"more than {max_pixels:,} pixels; make it smaller") from None
     except Exception as fault:  # Pillow's parsers raise nearly anything on hostile headers
         raise DamagedPhoto(name, f"its header cannot be read ({_short(fault)})") from None
     width, height = picture.size
-    if width * height > MAX_PIXELS:
-        reason = f"{width} x {height} is more than {MAX_PIXELS:,} pixels; make it smaller"
+    if width * height > max_pixels:
+        reason = f"{width} x {height} is more than {max_pixels:,} pixels; make it smaller"
         raise TooManyPixels(name, reason)
     if width < 1 or height < 1:
         raise DamagedPhoto(name, f"its header says {width} x {height} pixels")
@@ -273,12 +276,13 @@ class Preprocessing(BaseModel):
     size: int = Field(default=224, ge=32, le=1024)
     policy: Literal["squash", "crop", "pad"] = "squash"
 
-    def from_bytes(self, data: bytes, name: str) -> Pixels:
+    def from_bytes(self, data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         """Decode and resize a photo's bytes.
 
         Args:
             data: the file's bytes.
             name: what to call the photo in errors.
+            max_pixels: a cap below the house's own.
 
         Returns:
             RGB pixels, uint8, shape (size, size, 3).
@@ -286,7 +290,7 @@ class Preprocessing(BaseModel):
         Raises:
             PhotoError: as `open_photo` does.
         """
-        return self.fit(open_photo(data, name, near=self.size).picture)
+        return self.fit(open_photo(data, name, near=self.size, max_pixels=max_pixels).picture)
 
     def from_image(self, picture: Image.Image, name: str = "the picture") -> Pixels:
         """Resize an open Pillow picture; the same pixels as from its bytes, but for `draft`.

@@ -1,0 +1,105 @@
+"""What every request passes: who may ask, whether there is room, and how every answer is sent."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pawprint.serve.refusals import Refusal
+from pawprint.serve.service import Service, to_refusal
+
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_ENCODED = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+
+
+class Gate:
+    """Stands before the application.
+
+    Args:
+        app: it.
+        service: whose.
+        open_to_all: paths that need no token.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, open_to_all: set[str]) -> None:
+        self._app, self._service, self._open = app, service, open_to_all
+        token = service.settings.token
+        self._token = None if token is None else token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it before any of its body is read."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, route, status = time.perf_counter(), _route(scope["path"]), 499  # as if it had gone
+        headers = Headers(scope=scope)
+        refused = False
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._complete(message["headers"])
+                # After a refusal, who was told to go on only with leave may or may not send it.
+                if self._service.draining or (refused and "expect" in headers):
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        try:
+            self._admit(scope, headers, route)
+        except Refusal as refusal:
+            refused = True
+            await to_refusal(self._service, refusal)(scope, receive, sending)
+        else:
+            if scope["method"] == "HEAD":  # as GET; the server leaves the body out
+                scope = {**scope, "method": "GET"}
+            await self._app(scope, receive, sending)
+        self._service.metrics.requests.labels(route, status).inc()
+        self._service.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
+
+    def _admit(self, scope: Scope, headers: Headers, route: str) -> None:
+        if self._token is not None and scope["path"] not in self._open:
+            kind, _, shown = headers.get("authorization", "").partition(" ")
+            known = hmac.compare_digest(shown.strip().encode(), self._token)
+            if kind.lower() != "bearer" or not known:
+                raise Refusal(
+                    "unauthorized",
+                    "expected the header Authorization: Bearer TOKEN with this service's token",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+        if scope["method"] == "POST":
+            if _from_elsewhere(headers):
+                raise Refusal("cross_site", "pages of other sites may not ask here")
+            if route != "other":
+                self._service.pool.check()
+
+    @staticmethod
+    def _complete(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        there = {name.lower() for name, _ in headers}
+        return [*headers, *((name, value) for name, value in _ENCODED if name not in there)]
+
+
+def _route(path: str) -> str:
+    if path == "/predict":
+        return "predict"
+    return "infer" if path.startswith("/v2/models/") and path.endswith("/infer") else "other"
+
+
+def _from_elsewhere(headers: Headers) -> bool:
+    """Whether a page of another site sends this, which a browser tells."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")

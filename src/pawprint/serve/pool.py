@@ -1,0 +1,140 @@
+"""A bounded queue before a few threads: what does not fit is refused at once, not kept waiting.
+
+Decoding and inference leave Python's lock, so threads use every core, and the event loop that
+hands them work stays quick. What nobody waits for any more is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pawprint.serve.metrics import Metrics
+from pawprint.serve.refusals import Refusal
+
+Result = TypeVar("Result")
+Wanted = Callable[[], bool]
+Work = Callable[[Wanted], Result]
+
+_SMOOTHING = 0.05  # of the seconds a photo takes
+
+
+class Unwanted(Exception):
+    """Raised by work that stops as nobody waits for it."""
+
+
+class Pool:
+    """Threads that work for one event loop.
+
+    Args:
+        threads: how many.
+        bound: pieces of work that may wait.
+        metrics: what is told of it.
+    """
+
+    def __init__(self, threads: int, bound: int, metrics: Metrics) -> None:
+        self._bound, self._metrics = bound, metrics
+        self._waiting: deque[tuple[Work[Any], asyncio.Future[Any], float]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._pace = 0.02  # seconds for a piece of work in one thread, at first a guess
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"photos-{n}", daemon=True)
+            for n in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def check(self, pieces: int = 1) -> None:
+        """Make sure that so much work would be taken now.
+
+        Raises:
+            Refusal: as `overloaded`.
+        """
+        waiting = len(self._waiting)
+        if waiting + pieces > self._bound:
+            self._metrics.queue.set(waiting)
+            seconds = max(1, math.ceil(waiting * self._pace / len(self._threads)))
+            raise Refusal(
+                "overloaded",
+                f"{self._bound} photos wait already; send again in {seconds} s",
+                retry_after=seconds,
+            )
+
+    async def run(self, work: Sequence[Work[Result]]) -> list[Result]:
+        """Do pieces of work, all or none.
+
+        Args:
+            work: each is called in a thread with what tells whether it is still wanted.
+
+        Returns:
+            Their results, in order. Cancelled, what has not begun is not done.
+
+        Raises:
+            Refusal: as `overloaded`.
+        """
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in work]
+        with self._changed:
+            self.check(len(work))
+            self._waiting.extend((piece, to, now) for piece, to in zip(work, futures, strict=True))
+            self._changed.notify(len(work))
+        self._metrics.queue.set(len(self._waiting))
+        try:
+            return await asyncio.gather(*futures)
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the threads after what they are at."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                work, future, since = self._waiting.popleft()
+            self._metrics.queue.set(len(self._waiting))
+            self._do(work, future, since)
+
+    def _do(self, work: Work[Any], future: asyncio.Future[Any], since: float) -> None:
+        if future.done():  # its client has gone, or its time is over
+            self._metrics.unwanted.inc()
+            return
+        begun = time.monotonic()
+        self._metrics.waited.observe(begun - since)
+        result = error = None
+        try:
+            result = work(lambda: not future.done())
+        except Unwanted:
+            self._metrics.unwanted.inc()
+            return
+        except BaseException as raised:  # told to whoever waits; the thread goes on
+            error = raised
+        self._pace += _SMOOTHING * (time.monotonic() - begun - self._pace)
+        loop = future.get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_tell, future, result, error)
+
+
+def _tell(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,137 @@
+"""Services to ask, each in a process of its own as people start them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pawprint.data.samples import write_samples
+
+PAWPRINT = Path(sys.executable).with_name("pawprint")
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Served:
+    """A running service."""
+
+    process: subprocess.Popen[str]
+    host: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.host}:{self.port}/"
+
+    def connect(self, timeout: float = 60) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> Answer:
+        """Send one request and read its answer."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, headers or {}, **more)
+            found = connection.getresponse()
+            # Names in lower case, as they mean the same.
+            told = {name.lower(): value for name, value in found.getheaders()}
+            return Answer(found.status, told, found.read())
+        finally:
+            connection.close()
+
+    def metric(self, line: str) -> float:
+        """The value of one line of the figures; 0 where it is not there yet."""
+        text = self.ask("GET", "/metrics").body.decode()
+        found = re.search(rf"^{re.escape(line)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+
+Start = Callable[..., AbstractContextManager[Served]]
+
+
+@contextmanager
+def _served(*options: str, token: str | None = None) -> Iterator[Served]:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment.pop("PAWPRINT_TOKEN", None)
+    if token is not None:
+        environment["PAWPRINT_TOKEN"] = token
+    command = [PAWPRINT, "serve", "--port", "0", *options]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if found := re.match(r"address +http://(\S+):([0-9]+)/", line):
+                break
+        else:
+            pytest.fail(f"it did not start: {process.stderr.read()}")
+        yield Served(process, found[1], int(found[2]))
+        if process.poll() is None:
+            process.terminate()
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, said
+        assert "Traceback" not in said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def serve_with() -> Start:
+    """Starts a service with options of its own; it must end in order."""
+    return _served
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    """The starter, served."""
+    with _served("--drain", "0") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A drawn cat or dog, as a JPEG."""
+    folder = tmp_path_factory.mktemp("photo")
+    write_samples(folder, 2)
+    return min(folder.rglob("*.jpg")).read_bytes()
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> bytes:
+    """A photo that takes a while to decode: 48 megapixels, PNG."""
+    path = tmp_path / "large.png"
+    Image.effect_noise((8000, 6000), 40).save(path, compress_level=1)
+    return path.read_bytes()
