@@ -8,21 +8,44 @@ while one waits, another computes, and each core keeps its caches warm for a who
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # Linux' cgroup v2, as containers see it
+
+
 def cores() -> int:
-    """How many processors this process may use."""
+    """How many processors this process may use, in a container with a limit no more than that."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        there = len(os.sched_getaffinity(0))
+    else:
+        there = os.cpu_count() or 1
+    return min(there, quota(_QUOTA) or there)
+
+
+def quota(file: Path) -> int | None:
+    """The processors' worth of time that a control group gives, rounded up.
+
+    Args:
+        file: its `cpu.max`: microseconds of every so many, or "max".
+
+    Returns:
+        At least 1; None where there is no limit.
+    """
+    try:
+        given, _, period = file.read_text("ascii").partition(" ")
+        return max(1, math.ceil(int(given) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
+        return None
 
 
 def map_chunks(

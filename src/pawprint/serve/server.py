@@ -13,6 +13,7 @@ from typing import Any
 from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess
 
+from pawprint import bundle
 from pawprint.errors import OutputError
 from pawprint.serve.app import create
 from pawprint.serve.bodies import SLOWEST
@@ -68,6 +69,7 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]
     with ExitStack() as stack:
         stack.enter_context(listener)
         if settings.workers > 1:
+            bundle.read(settings.model)  # a fault is told once, not by each worker
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pawprint-serve-"))
             os.environ[SHARED_FOLDER] = folder
             stack.callback(os.environ.pop, SHARED_FOLDER, None)
