@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import time
 from urllib.parse import urlsplit
@@ -11,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pawprint.serve.refusals import Refusal
 from pawprint.serve.service import Service, to_refusal
+from pawprint.serve.settings import Settings
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -44,6 +47,7 @@ class Gate:
             return
         begun, route, status = time.perf_counter(), _route(scope["path"]), 499  # as if it had gone
         headers = Headers(scope=scope)
+        body = _Unread(receive, headers, self._service.settings)
         refused = False
 
         async def sending(message: Message) -> None:
@@ -54,17 +58,21 @@ class Gate:
                 # After a refusal, who was told to go on only with leave may or may not send it.
                 if self._service.draining or (refused and "expect" in headers):
                     message["headers"].append((b"connection", b"close"))
+            elif body.would_be_cut(scope) and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                await body.pass_over()
+                message = {"type": "http.response.body"}
             await send(message)
 
         try:
             self._admit(scope, headers, route)
         except Refusal as refusal:
             refused = True
-            await to_refusal(self._service, refusal)(scope, receive, sending)
+            await to_refusal(self._service, refusal)(scope, body.receive, sending)
         else:
             if scope["method"] == "HEAD":  # as GET; the server leaves the body out
                 scope = {**scope, "method": "GET"}
-            await self._app(scope, receive, sending)
+            await self._app(scope, body.receive, sending)
         self._service.metrics.requests.labels(route, status).inc()
         self._service.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
 
@@ -88,6 +96,38 @@ class Gate:
     def _complete(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         there = {name.lower() for name, _ in headers}
         return [*headers, *((name, value) for name, value in _ENCODED if name not in there)]
+
+
+class _Unread:
+    """A request's body, and whether all of it was read.
+
+    Where the connection ends with the answer while more of the body is on its way, the client's
+    system throws the answer away unread. So the answer is sent, and the rest passed over first.
+    """
+
+    def __init__(self, receive: Receive, headers: Headers, settings: Settings) -> None:
+        self._receive, self._headers, self._settings = receive, headers, settings
+        self._left = "content-length" in headers or "transfer-encoding" in headers
+
+    async def receive(self) -> Message:
+        """As of the request."""
+        message = await self._receive()
+        self._left &= message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    def would_be_cut(self, scope: Scope) -> bool:
+        """Whether the client still sends what nobody will read."""
+        last = "close" in self._headers.get("connection", "").lower()
+        one = scope["http_version"] == "1.0"
+        return self._left and (last or one) and "expect" not in self._headers
+
+    async def pass_over(self) -> None:
+        """Read the rest, within limits."""
+        passed = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.patience):
+                while self._left and passed <= 2 * self._settings.body_bytes:
+                    passed += len((await self.receive()).get("body", b""))
 
 
 def _route(path: str) -> str:

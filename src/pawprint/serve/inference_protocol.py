@@ -6,6 +6,7 @@ use: raw little-endian bytes behind the JSON, whose length a header gives.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -125,13 +126,14 @@ def _is_shape(shape: Any) -> bool:
 
 def _listed(data: Any) -> Pixels:
     """Numbers in lists, flat or nested."""
+    while isinstance(data, list) and set(map(type, data)) == {list}:
+        data = list(itertools.chain.from_iterable(data))
+    if not isinstance(data, list) or not set(map(type, data)) <= {int}:
+        raise _bad("the data are no list of whole numbers")
     try:
-        values = np.array(data)
-    except (ValueError, OverflowError, RecursionError):
-        raise _bad("the data are no regular list of numbers") from None
-    if values.dtype != np.int64 or (values.size and not 0 <= values.min() <= values.max() <= 255):
-        raise _bad("the data are not whole numbers from 0 to 255")
-    return values.astype(np.uint8).reshape(-1)
+        return np.frombuffer(bytes(data), np.uint8)
+    except ValueError:
+        raise _bad("the data are not whole numbers from 0 to 255") from None
 
 
 def _outputs(said: dict[str, Any], card: Card) -> dict[str, bool]:
