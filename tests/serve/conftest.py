@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -149,3 +152,60 @@ def large() -> bytes:
     gradient = Image.linear_gradient("L").resize((5000, 4000))
     gradient.convert("RGB").save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+class Wire:
+    """A connection that says what it is told to, byte by byte."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.answers = self.socket.makefile("rb")
+
+    def say(self, data: bytes) -> None:
+        """Send; what the other side does not take any more is left."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.sendall(data)
+
+    def hear(self) -> tuple[int, Any, dict[str, str]]:
+        """The next answer: status, JSON and headers, with the status 0 where there is none."""
+        try:
+            line = self.answers.readline()
+            if not line:
+                return 0, None, {}
+            found = http.client.parse_headers(self.answers)
+            body = self.answers.read(int(found["Content-Length"]))
+        except ConnectionResetError:
+            return 0, None, {}
+        headers = {name.lower(): value for name, value in found.items()}
+        return int(line.split()[1]), json.loads(body), headers
+
+    def is_closed(self, seconds: float) -> bool:
+        """Whether the other side closes within a time; what it says before is thrown away."""
+        end = time.monotonic() + seconds
+        try:
+            while (left := end - time.monotonic()) > 0:
+                self.socket.settimeout(left)
+                if not self.socket.recv(65536):
+                    return True
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            pass
+        return False
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave."""
+        self.answers.close()
+        self.socket.close()
+
+
+@pytest.fixture(scope="session")
+def wire() -> type[Wire]:
+    """A connection to a port, for what no HTTP library sends."""
+    return Wire

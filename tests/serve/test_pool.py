@@ -41,7 +41,7 @@ def test_work_is_taken_whole_or_not_at_all() -> None:
         three = asyncio.ensure_future(pool.run([lambda wanted: 7] * 3))
         await asyncio.sleep(0)
         with pytest.raises(Refusal):
-            pool.check()
+            pool.reserve()
         held.set()
         assert await three == [7, 7, 7]
         assert await holding == [0]
@@ -88,5 +88,25 @@ def test_an_error_in_one_piece_is_told_and_the_threads_go_on() -> None:
         assert await pool.run(squares(range(3))) == [0, 1, 4]
 
     pool = Pool(2, 10, Metrics(10))
+    asyncio.run(main())
+    pool.close()
+
+
+def test_a_place_is_kept_until_it_is_given_up_or_a_second_has_gone() -> None:
+    async def main() -> None:
+        one, two = pool.reserve(), pool.reserve()
+        with pytest.raises(Refusal):
+            pool.reserve()
+        with pytest.raises(Refusal):
+            await pool.run(squares(range(1)))
+        one.free()
+        one.free()
+        assert await pool.run(squares(range(1))) == [0]
+        pool.reserve()
+        await asyncio.sleep(1.1)
+        two.free()
+        assert await pool.run(squares(range(2))) == [0, 1]
+
+    pool = Pool(1, 2, Metrics(2))
     asyncio.run(main())
     pool.close()

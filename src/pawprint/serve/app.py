@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator
 from functools import partial
@@ -79,8 +81,9 @@ def create(settings: Settings) -> ASGIApp:
 async def _lifespan(service: Service, app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Begin once the network answers; end after what is under way."""
     await asyncio.to_thread(service.answers.warm)
-    if threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread():  # of a process of its own
         _drain_first(service)
+        _quiet_decoders()
     yield {"settings": service.settings}
     service.pool.close()
 
@@ -101,6 +104,18 @@ def _drain_first(service: Service) -> None:
         loop.call_soon_threadsafe(later)
 
     signal.signal(signal.SIGTERM, begin)
+
+
+def _quiet_decoders() -> None:
+    """Keep what libraries of C say of photos out of the log, which a client could fill.
+
+    Some write a line for every damaged row. Python's own standard error stays what it was.
+    """
+    sys.stderr.flush()
+    sys.stderr = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _explain_errors(app: FastAPI, service: Service) -> None:

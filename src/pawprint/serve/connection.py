@@ -1,10 +1,15 @@
-"""HTTP/1.1 connections with limits: on heads, on how long they take, and on how many there are."""
+"""HTTP/1.1 connections with limits: on heads, on how long all takes, on how many there are.
+
+uvicorn's own connections wait for clients without end and keep whatever heads they send.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pawprint.serve.refusals import Refusal
@@ -12,34 +17,57 @@ from pawprint.serve.service import to_json
 from pawprint.serve.settings import Settings
 
 MAX_HEAD = 32 * 1024  # bytes of a request's line and headers, and of trailers
+MAX_PIPELINED = 128  # requests sent before the answer to the first
+
+_OF_UPGRADES = (b"upgrade", b"http2-settings", b"connection")
+_LAST_SECONDS = 1.0  # for a client to take its refusal, while what it sends is passed over
 
 
 class Connection(HttpToolsProtocol):
-    """A client's connection; uvicorn's own has no limits on heads or on their time."""
+    """A client's connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, if there is room for one."""
         super().connection_made(transport)
-        self._head = self._ignored = 0
-        self._in_head = True
-        self._clock: asyncio.TimerHandle | None = None
         self._settings: Settings = self.app_state["settings"]
+        self._head = self._ignored = 0  # bytes
+        self._in_head, self._refused = True, False
+        self._running: Any = None  # the cycle that is being answered
+        self._reading: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
         if len(self.connections) > self._settings.connections:
             self._refuse(
                 Refusal("overloaded", "too many connections; try again in 1 s", retry_after=1)
             )
+            transport.close()
             return
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
-        self._stop_waiting()
+        """Forget it, and tell whoever works for it."""
+        for clock in (self._reading, self._writing):
+            if clock is not None:
+                clock.cancel()
+        for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
+
+    # What comes
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
-        if not self.transport.is_closing():
-            super().data_received(data)
+        if self._refused:
+            self._pass_over(data)
+            return
+        in_head, self._data = self._in_head, data
+        super().data_received(data)
+        self._data = b""
+        if in_head and self._in_head:  # a line that does not end is told to nobody before
+            self._count(len(data))
+        if self._is_idle() and self.timeout_keep_alive_task is None and self._reading is None:
+            self._wait()  # of what came nothing was a request
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -50,66 +78,122 @@ class Connection(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's line."""
-        self._count(len(url))
         super().on_url(url)
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""
-        self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
+        self._count(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
         """Hand the request over; from here on its reader minds the time."""
         self._stop_waiting()
         self._in_head = False
-        if not self.transport.is_closing():
-            super().on_headers_complete()
+        if self._refused or self.parser.should_upgrade():
+            return
+        super().on_headers_complete()
+        if len(self.pipeline) > MAX_PIPELINED:
+            self.transport.abort()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body; of one that is not read, only so much."""
-        if self.transport.is_closing():
+        if self._refused:
             return
         if self.cycle.response_complete:
-            self._ignored += len(body)
-            if self._ignored > 2 * self._settings.body_bytes:
-                self.transport.close()
-            return
-        super().on_body(body)
+            self._pass_over(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
         self._stop_waiting()
-        if not self.transport.is_closing():
+        if not self._refused and not self.parser.should_upgrade():
             super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Read a request on as if it had not asked for another protocol.
+
+        Clients that could do more ask so with every request, and the parser stops at its head.
+        """
+        method, behind = self.parser.get_method(), sys.exception()
+        if method == b"CONNECT":
+            self._refuse(Refusal("method_not_allowed", "not with this method"))
+            return
+        assert behind is not None
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        lines += [b"%s: %s" % pair for pair in self.headers if pair[0] not in _OF_UPGRADES]
+        rest = self._data[behind.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
+        super().data_received(b"\r\n".join([*lines, b"", rest]))
+
+    # What is answered
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """End an answer; the rest of a body that was not read comes soon or not at all."""
         super().on_response_complete()
-        if self.cycle.more_body:
+        self._watch()
+        if self._running.more_body:
             self._wait()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read; not for ever."""
+        super().pause_writing()
+        self._watch()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless it was refused already."""
-        if not self.transport.is_closing():
+        if not self._refused:
             self._refuse(Refusal("bad_request", "this is not an HTTP/1.1 request"))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer without the application, and end soon."""
+        self._refused = True
+        response = to_json(refusal.body, refusal.status, refusal.headers)
+        head: list[Any] = [f"HTTP/1.1 {refusal.status.value} {refusal.status.phrase}".encode()]
+        head += [b": ".join(pair) for pair in response.raw_headers]
+        head += [b"x-content-type-options: nosniff", b"connection: close", b"", b""]
+        self.transport.write(b"\r\n".join(head) + bytes(response.body))
+        self._stop_waiting()
+        # Closed at once, a client's system would throw the answer away with what it still sends.
+        self._reading = self.loop.call_later(_LAST_SECONDS, self.transport.abort)
+
+    # Limits
+
+    def _is_idle(self) -> bool:
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self._in_head and not self.transport.is_closing()
 
     def _count(self, length: int) -> None:
         self._head += length
-        if self._head > MAX_HEAD and not self.transport.is_closing():
+        if self._head > MAX_HEAD and not self._refused:
             message = f"the request's line and headers have more than {MAX_HEAD:,} bytes"
             self._refuse(Refusal("headers_too_large", message))
 
+    def _pass_over(self, data: bytes) -> None:
+        self._ignored += len(data)
+        if self._ignored > 2 * self._settings.body_bytes:
+            self.transport.abort()
+
     def _wait(self) -> None:
         self._stop_waiting()
-        self._clock = self.loop.call_later(self._settings.patience, self._too_slow)
+        self._reading = self.loop.call_later(self._settings.patience, self._too_slow)
 
     def _stop_waiting(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
+        if self._reading is not None and not self._refused:
+            self._reading.cancel()
+            self._reading = None
 
     def _too_slow(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        self._reading = None
+        if self.transport.is_closing():
+            self.transport.abort()
+        elif self.cycle is not None and not self.cycle.response_complete:
             self._wait()  # the answer to the request before comes first
         elif self._in_head and self._head:
             seconds = self._settings.patience
@@ -118,11 +202,16 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer without the application, and close."""
-        response = to_json(refusal.body, refusal.status, refusal.headers)
-        head: list[Any] = [f"HTTP/1.1 {refusal.status.value} {refusal.status.phrase}".encode()]
-        head += [b": ".join(pair) for pair in response.raw_headers]
-        head += [b"x-content-type-options: nosniff", b"connection: close", b"", b""]
-        self.transport.write(b"\r\n".join(head) + bytes(response.body))
-        self.transport.close()
+    def _watch(self) -> None:
+        """See that what is written is read."""
+        left = self.transport.get_write_buffer_size()
+        if left and self._writing is None:
+            patience = self._settings.patience
+            self._writing = self.loop.call_later(patience, self._read_nothing, left)
+
+    def _read_nothing(self, before: int) -> None:
+        self._writing = None
+        if self.transport.get_write_buffer_size() >= before:
+            self.transport.abort()
+        else:
+            self._watch()

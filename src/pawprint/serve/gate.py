@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import logging
 import time
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pawprint.serve.refusals import Refusal
-from pawprint.serve.service import Service, to_refusal
+from pawprint.serve.service import PLACE, Service, to_refusal
 from pawprint.serve.settings import Settings
+
+_LOG = logging.getLogger(__name__)
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -72,11 +74,22 @@ class Gate:
         else:
             if scope["method"] == "HEAD":  # as GET; the server leaves the body out
                 scope = {**scope, "method": "GET"}
-            await self._app(scope, body.receive, sending)
+            await self._answer(scope, body.receive, sending)
         self._service.metrics.requests.labels(route, status).inc()
         self._service.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
 
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception:  # answered already, as `internal`
+            _LOG.exception("a request failed")
+        finally:
+            if PLACE in scope:
+                scope[PLACE].free()
+
     def _admit(self, scope: Scope, headers: Headers, route: str) -> None:
+        if len(headers.getlist("host")) != 1 and scope["http_version"] == "1.1":
+            raise Refusal("bad_request", "expected one Host header")
         if self._token is not None and scope["path"] not in self._open:
             kind, _, shown = headers.get("authorization", "").partition(" ")
             known = hmac.compare_digest(shown.strip().encode(), self._token)
@@ -90,7 +103,7 @@ class Gate:
             if _from_elsewhere(headers):
                 raise Refusal("cross_site", "pages of other sites may not ask here")
             if route != "other":
-                self._service.pool.check()
+                scope[PLACE] = self._service.pool.reserve()
 
     @staticmethod
     def _complete(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -142,4 +155,4 @@ def _from_elsewhere(headers: Headers) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    return origin is not None and origin.partition("://")[2] != headers.get("host")

@@ -21,11 +21,31 @@ Result = TypeVar("Result")
 Wanted = Callable[[], bool]
 Work = Callable[[Wanted], Result]
 
+_KEPT = 1.0  # seconds that a place is kept for a request
 _SMOOTHING = 0.05  # of the seconds a photo takes
 
 
 class Unwanted(Exception):
     """Raised by work that stops as nobody waits for it."""
+
+
+class Place:
+    """A place in the queue that is kept, not for long: who sends slowly must not keep others out.
+
+    Args:
+        pool: whose.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool: Pool | None = pool
+        self._timer = asyncio.get_running_loop().call_later(_KEPT, self.free)
+
+    def free(self) -> None:
+        """Give it up; for the work itself, or as there is none."""
+        if self._pool is not None:
+            self._timer.cancel()
+            self._pool._coming -= 1
+            self._pool = None
 
 
 class Pool:
@@ -39,6 +59,7 @@ class Pool:
 
     def __init__(self, threads: int, bound: int, metrics: Metrics) -> None:
         self._bound, self._metrics = bound, metrics
+        self._coming = 0
         self._waiting: deque[tuple[Work[Any], asyncio.Future[Any], float]] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -50,15 +71,21 @@ class Pool:
         for thread in self._threads:
             thread.start()
 
-    def check(self, pieces: int = 1) -> None:
-        """Make sure that so much work would be taken now.
+    def reserve(self) -> Place:
+        """Keep a place for a request whose body is to be read.
+
+        Else all that come while a few bodies are read would be let in, and refused afterwards.
 
         Raises:
             Refusal: as `overloaded`.
         """
+        self._check(1)
+        self._coming += 1
+        return Place(self)
+
+    def _check(self, pieces: int) -> None:
         waiting = len(self._waiting)
-        if waiting + pieces > self._bound:
-            self._metrics.queue.set(waiting)
+        if waiting + self._coming + pieces > self._bound:
             seconds = max(1, math.ceil(waiting * self._pace / len(self._threads)))
             raise Refusal(
                 "overloaded",
@@ -82,7 +109,7 @@ class Pool:
         now = time.monotonic()
         futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in work]
         with self._changed:
-            self.check(len(work))
+            self._check(len(work))
             self._waiting.extend((piece, to, now) for piece, to in zip(work, futures, strict=True))
             self._changed.notify(len(work))
         self._metrics.queue.set(len(self._waiting))

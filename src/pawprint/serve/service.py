@@ -20,6 +20,8 @@ from pawprint.serve.settings import Settings
 
 Result = TypeVar("Result")
 
+PLACE = "pawprint.place"  # of a scope: what the gate keeps for the request
+
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
@@ -48,6 +50,9 @@ class Service:
             Refusal: as `overloaded` or `deadline_exceeded`.
             ClientGone: the client went away.
         """
+        place = request.scope.get(PLACE)
+        if place is not None:
+            place.free()
         try:
             async with asyncio.timeout(self.settings.seconds):
                 return await _while_there(request.receive, self.pool.run(work))
