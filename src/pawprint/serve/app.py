@@ -84,7 +84,7 @@ async def _lifespan(service: Service, app: FastAPI) -> AsyncIterator[dict[str, A
     if threading.current_thread() is threading.main_thread():  # of a process of its own
         _drain_first(service)
         _quiet_decoders()
-    yield {"settings": service.settings}
+    yield {"settings": service.settings, "service": service}
     service.pool.close()
 
 

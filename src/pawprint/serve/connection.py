@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
 import httptools
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pawprint.serve.gate import HEADERS, LAST, OTHER, route_of
 from pawprint.serve.refusals import Refusal
-from pawprint.serve.service import to_json
+from pawprint.serve.service import Service, to_json
 from pawprint.serve.settings import Settings
 
 MAX_HEAD = 32 * 1024  # bytes of a request's line and headers, and of trailers
@@ -21,6 +25,16 @@ MAX_PIPELINED = 128  # requests sent before the answer to the first
 
 _OF_UPGRADES = (b"upgrade", b"http2-settings", b"connection")
 _LAST_SECONDS = 1.0  # for a client to take its refusal, while what it sends is passed over
+
+
+class _Answered:
+    """Stands for a request that the application never sees; what comes of its body is ignored."""
+
+    response_complete = more_body = True
+    message_event = asyncio.Event()
+
+
+_ANSWERED = _Answered()
 
 
 class Connection(HttpToolsProtocol):
@@ -90,7 +104,7 @@ class Connection(HttpToolsProtocol):
         """Hand the request over; from here on its reader minds the time."""
         self._stop_waiting()
         self._in_head = False
-        if self._refused or self.parser.should_upgrade():
+        if self._refused or self.parser.should_upgrade() or self._refuse_photos():
             return
         super().on_headers_complete()
         if len(self.pipeline) > MAX_PIPELINED:
@@ -154,14 +168,30 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer without the application, and end soon."""
         self._refused = True
-        response = to_json(refusal.body, refusal.status, refusal.headers)
-        head: list[Any] = [f"HTTP/1.1 {refusal.status.value} {refusal.status.phrase}".encode()]
-        head += [b": ".join(pair) for pair in response.raw_headers]
-        head += [b"x-content-type-options: nosniff", b"connection: close", b"", b""]
-        self.transport.write(b"\r\n".join(head) + bytes(response.body))
+        self.transport.write(_message(to_json(refusal.body, refusal.status, refusal.headers), LAST))
         self._stop_waiting()
         # Closed at once, a client's system would throw the answer away with what it still sends.
         self._reading = self.loop.call_later(_LAST_SECONDS, self.transport.abort)
+
+    def _refuse_photos(self) -> bool:
+        """Refuse photos while the queue is full, for a fraction of what the application takes."""
+        service: Service = self.app_state["service"]
+        route = route_of(self.url.partition(b"?")[0].decode("latin-1"))
+        plain = self.parser.should_keep_alive() and not self.expect_100_continue
+        first = self.cycle is None or self.cycle.response_complete
+        asks = self.parser.get_method() == b"POST" and route != OTHER
+        if not (asks and first and plain) or service.draining:
+            return False
+        try:
+            service.pool.check()
+        except Refusal as refusal:
+            service.metrics.refusals.labels(refusal.code).inc()
+            service.metrics.requests.labels(route, refusal.status.value).inc()
+            self._running = self.cycle = _ANSWERED  # type: ignore[assignment]
+            self.transport.write(_overloaded(str(refusal), int(refusal.headers["Retry-After"])))
+            self.on_response_complete()
+            return True
+        return False
 
     # Limits
 
@@ -215,3 +245,16 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._watch()
+
+
+def _message(response: Response, *more: tuple[bytes, bytes]) -> bytes:
+    """A whole answer, as it goes over the wire."""
+    status = HTTPStatus(response.status_code)
+    headers = b"".join(b"%s: %s\r\n" % pair for pair in (*response.raw_headers, *HEADERS, *more))
+    return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, status.phrase.encode(), headers, response.body)
+
+
+@lru_cache
+def _overloaded(message: str, seconds: int) -> bytes:
+    refusal = Refusal("overloaded", message, retry_after=seconds)
+    return _message(to_json(refusal.body, refusal.status, refusal.headers))

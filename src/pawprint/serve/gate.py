@@ -17,15 +17,16 @@ from pawprint.serve.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-_ENCODED = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+OTHER = "other"  # the route of all that asks for no photo's answer
+LAST = (b"connection", b"close")
+HEADERS = (  # of every answer that says nothing else
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 class Gate:
@@ -47,7 +48,11 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, route, status = time.perf_counter(), _route(scope["path"]), 499  # as if it had gone
+        begun, route, status = (
+            time.perf_counter(),
+            route_of(scope["path"]),
+            499,
+        )  # as if it had gone
         headers = Headers(scope=scope)
         body = _Unread(receive, headers, self._service.settings)
         refused = False
@@ -59,7 +64,7 @@ class Gate:
                 message["headers"] = self._complete(message["headers"])
                 # After a refusal, who was told to go on only with leave may or may not send it.
                 if self._service.draining or (refused and "expect" in headers):
-                    message["headers"].append((b"connection", b"close"))
+                    message["headers"].append(LAST)
             elif body.would_be_cut(scope) and not message.get("more_body"):
                 await send({**message, "more_body": True})
                 await body.pass_over()
@@ -102,13 +107,13 @@ class Gate:
         if scope["method"] == "POST":
             if _from_elsewhere(headers):
                 raise Refusal("cross_site", "pages of other sites may not ask here")
-            if route != "other":
+            if route != OTHER:
                 scope[PLACE] = self._service.pool.reserve()
 
     @staticmethod
     def _complete(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         there = {name.lower() for name, _ in headers}
-        return [*headers, *((name, value) for name, value in _ENCODED if name not in there)]
+        return [*headers, *((name, value) for name, value in HEADERS if name not in there)]
 
 
 class _Unread:
@@ -143,10 +148,11 @@ class _Unread:
                     passed += len((await self.receive()).get("body", b""))
 
 
-def _route(path: str) -> str:
+def route_of(path: str) -> str:
+    """What a path asks for, as the figures count it."""
     if path == "/predict":
         return "predict"
-    return "infer" if path.startswith("/v2/models/") and path.endswith("/infer") else "other"
+    return "infer" if path.startswith("/v2/models/") and path.endswith("/infer") else OTHER
 
 
 def _from_elsewhere(headers: Headers) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -21,6 +23,7 @@ Result = TypeVar("Result")
 Wanted = Callable[[], bool]
 Work = Callable[[Wanted], Result]
 
+_NICE = 10  # how far computing steps back behind the event loop
 _KEPT = 1.0  # seconds that a place is kept for a request
 _SMOOTHING = 0.05  # of the seconds a photo takes
 
@@ -79,11 +82,16 @@ class Pool:
         Raises:
             Refusal: as `overloaded`.
         """
-        self._check(1)
+        self.check()
         self._coming += 1
         return Place(self)
 
-    def _check(self, pieces: int) -> None:
+    def check(self, pieces: int = 1) -> None:
+        """Make sure that so much work would be taken now.
+
+        Raises:
+            Refusal: as `overloaded`.
+        """
         waiting = len(self._waiting)
         if waiting + self._coming + pieces > self._bound:
             seconds = max(1, math.ceil(waiting * self._pace / len(self._threads)))
@@ -109,7 +117,7 @@ class Pool:
         now = time.monotonic()
         futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in work]
         with self._changed:
-            self._check(len(work))
+            self.check(len(work))
             self._waiting.extend((piece, to, now) for piece, to in zip(work, futures, strict=True))
             self._changed.notify(len(work))
         self._metrics.queue.set(len(self._waiting))
@@ -128,6 +136,7 @@ class Pool:
             thread.join()
 
     def _serve(self) -> None:
+        step_back()
         while True:
             with self._changed:
                 while not self._waiting and not self._closed:
@@ -156,6 +165,17 @@ class Pool:
         loop = future.get_loop()
         if not loop.is_closed():
             loop.call_soon_threadsafe(_tell, future, result, error)
+
+
+def step_back() -> None:
+    """Let the event loop go before this thread and what it starts, where a system can do so.
+
+    Else under load its answers, refusals and health wait for their turn on a core.
+    """
+    if sys.platform == "linux":  # elsewhere this would be of the whole process
+        thread = threading.get_native_id()
+        nice = max(os.getpriority(os.PRIO_PROCESS, thread), _NICE)
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def _tell(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from starlette.types import Receive
 from pawprint.serve.answers import Answers
 from pawprint.serve.bodies import Bodies
 from pawprint.serve.metrics import Metrics
-from pawprint.serve.pool import Pool, Work
+from pawprint.serve.pool import Pool, Work, step_back
 from pawprint.serve.refusals import ClientGone, Refusal
 from pawprint.serve.settings import Settings
 
@@ -38,7 +39,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(settings.queue)
-        self.answers = Answers(settings, self.metrics)
+        with ThreadPoolExecutor(1, initializer=step_back) as thread:  # the engine's come from it
+            self.answers = thread.submit(Answers, settings, self.metrics).result()
         self.bodies = Bodies(settings)
         self.pool = Pool(settings.threads, settings.queue, self.metrics)
         self.draining = False
