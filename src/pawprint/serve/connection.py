@@ -45,6 +45,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._settings: Settings = self.app_state["settings"]
         self._head = self._ignored = 0  # bytes
+        self._begun = 0  # requests
         self._in_head, self._refused = True, False
         self._running: Any = None  # the cycle that is being answered
         self._reading: asyncio.TimerHandle | None = None
@@ -75,10 +76,10 @@ class Connection(HttpToolsProtocol):
         if self._refused:
             self._pass_over(data)
             return
-        in_head, self._data = self._in_head, data
+        in_head, begun, self._data = self._in_head, self._begun, data
         super().data_received(data)
         self._data = b""
-        if in_head and self._in_head:  # a line that does not end is told to nobody before
+        if in_head and self._in_head and self._begun == begun:  # a line that does not end
             self._count(len(data))
         if self._is_idle() and self.timeout_keep_alive_task is None and self._reading is None:
             self._wait()  # of what came nothing was a request
@@ -86,6 +87,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
+        self._begun += 1
         self._head = self._ignored = 0
         self._in_head = True
         self._wait()
@@ -166,10 +168,19 @@ class Connection(HttpToolsProtocol):
             self._refuse(Refusal("bad_request", "this is not an HTTP/1.1 request"))
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer without the application, and end soon."""
+        """Answer without the application, and end soon; after an answer that is under way."""
         self._refused = True
+        running = self._running
+        if running is not None and not running.response_complete:
+            self.pipeline.clear()
+            if running.response_started or not running.more_body:
+                running.keep_alive = False
+                return
+            running.disconnected = True  # who reads its body is told so
+            running.message_event.set()
         self.transport.write(_message(to_json(refusal.body, refusal.status, refusal.headers), LAST))
         self._stop_waiting()
+        self.transport.write_eof()
         # Closed at once, a client's system would throw the answer away with what it still sends.
         self._reading = self.loop.call_later(_LAST_SECONDS, self.transport.abort)
 
