@@ -86,14 +86,14 @@ def photos(drawn: tuple[Path, list[Planted]]) -> Path:
 
 @pytest.fixture(scope="session")
 def tinted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes, 20 photos each, of different colours."""
+    """Three classes, 20 photos each, tinted so little that random weights do not part all."""
     folder = tmp_path_factory.mktemp("tinted")
     drawn = sorted(drawn_photos(folder / "drawn", 60).glob("*/*.jpg"))
     for number, (name, tint) in enumerate(TINTS.items()):
         (folder / "photos" / name).mkdir(parents=True)
         for path in drawn[number::3]:
             with Image.open(path) as picture:
-                pixels = 0.3 * np.asarray(picture) + 0.7 * np.array(tint)
+                pixels = 0.7 * np.asarray(picture) + 0.3 * np.array(tint)
             Image.fromarray(pixels.astype(np.uint8)).save(
                 folder / "photos" / name / f"{path.stem}.png"
             )

@@ -207,7 +207,7 @@ def test_embedding_and_heatmap_mean_what_they_say(made: Run, good: list[Path]) -
     assert set(found) == {"probabilities", "embedding", "novelty", "heatmap"}
     classes, (n, channels) = len(made.record["classes"]), found["embedding"].shape
     assert n == len(pixels)
-    assert found["heatmap"].shape == (n, classes, 2, 2)
+    assert found["heatmap"].shape == (n, classes, 4, 4)
     assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
 
     model = load_keras().models.load_model(made.model / "model.keras")

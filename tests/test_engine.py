@@ -66,7 +66,7 @@ def test_outputs_come_in_the_order_asked_for(onnx: bytes) -> None:
     forward, backward = Network(onnx, names), Network(onnx, names[::-1])
     probabilities, embedding = (values.copy() for values in forward(photo))
     assert probabilities.shape == forward.shape(0) == (2,)
-    assert embedding.shape == forward.shape(1) == (1280,)
+    assert embedding.shape == forward.shape(1) == (512,)
     again = backward(photo)
     assert np.allclose(again[0], embedding, atol=1e-6)
     assert np.allclose(again[1], probabilities, atol=1e-6)

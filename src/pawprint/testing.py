@@ -20,10 +20,10 @@ from pawprint.training.recipe_files import to_toml
 
 
 def tiny_recipe(*, size: int = 64, whole: bool = False) -> Recipe:
-    """A recipe whose backbone is the smallest MobileNetV2, with random weights.
+    """A recipe whose backbone is the starter's network, with random weights.
 
-    >>> tiny_recipe().backbone.alpha
-    0.35
+    >>> tiny_recipe().backbone.weights
+    'random'
 
     Args:
         size: of its input, in pixels.
@@ -35,7 +35,7 @@ def tiny_recipe(*, size: int = 64, whole: bool = False) -> Recipe:
     return Recipe(
         name="tiny",
         data=DataPart(size=size),
-        backbone=BackbonePart(alpha=0.35, weights="random"),
+        backbone=BackbonePart(name="starter", weights="random"),
         stage=(stage,),
     )
 

@@ -125,7 +125,9 @@ def test_another_backbone_is_trained_written_and_answers(tmp_path: Path) -> None
         "utf-8",
     )
     photos = drawn_photos(tmp_path / "photos", 24)
-    run = train(photos, recipe=recipe, backbone="MobileNetV3Small", out=tmp_path / "run")
+    run = train(
+        photos, recipe=recipe, backbone="MobileNetV3Small", out=tmp_path / "run", report=False
+    )
     written = recipe_files.load(run.path / "recipe.toml").backbone
     assert (written.name, written.alpha) == ("MobileNetV3Small", 1.0)
     assert run.record["bundle"]["labels_differing"] == 0

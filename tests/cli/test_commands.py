@@ -176,7 +176,7 @@ def test_the_cache_can_be_looked_at_and_cleared(
     for kind in ("features", "glances"):
         assert sum(entry.photos for entry in entries if entry.kind == kind) == 60
     assert len(info.out.splitlines()) == 1 + len(entries)
-    for word in ("MobileNetV2 after out_relu", "64 px squash", "60 photos", "what a check saw"):
+    for word in ("starter after top_relu", "64 px squash", "60 photos", "what a check saw"):
         assert word in info.out
     cleared = cli("cache", "clear")
     assert cleared.code == 0

@@ -123,3 +123,10 @@ def test_the_spread_order_is_drawn_by_the_seed() -> None:
     orders = {tuple(head.spread(labels, seed).tolist()) for seed in range(5)}
     assert len(orders) == 5
     assert head.spread(labels, 3).tolist() == head.spread(labels, 3).tolist()
+
+
+def test_where_a_regression_starts_hardly_shows() -> None:
+    features, labels = clouds([40, 40, 40], 1.5)
+    fold_of, start = np.arange(120) % 3, head.fit(features, labels)
+    plain = head.out_of_fold(features, labels, fold_of)
+    assert np.abs(plain - head.out_of_fold(features, labels, fold_of, start=start)).max() < 0.01

@@ -217,7 +217,7 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights for the tiny recipe's backbone as a file, as pretrained ones are."""
     path = tmp_path_factory.mktemp("weights") / "own.weights.h5"
-    made = backbones.build(size=64, alpha=0.35, weights="random", seed=3)
+    made = backbones.build("starter", size=64, weights="random", seed=3)
     made.network.save_weights(path)
     return path
 

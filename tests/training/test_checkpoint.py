@@ -287,7 +287,7 @@ def test_the_run_worked_on_last_is_the_one_to_go_on_with(tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
-    return backbones.build(size=64, alpha=0.35, weights="random")
+    return backbones.build("starter", size=64, weights="random")
 
 
 @pytest.fixture(scope="module")

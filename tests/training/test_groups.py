@@ -88,7 +88,9 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def grouped(animals: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on the animals."""
     out = tmp_path_factory.mktemp("grouped") / "run"
-    return pawprint.train(animals, recipe=tiny, out=out, validation=0.4, group_by="folder")
+    return pawprint.train(
+        animals, recipe=tiny, out=out, validation=0.4, group_by="folder", report=False
+    )
 
 
 def test_photos_in_one_folder_are_on_one_side(grouped: Run, animals: Path) -> None:

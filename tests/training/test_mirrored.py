@@ -34,8 +34,8 @@ def test_the_mirror_view_has_left_and_right_exchanged(few: Path, scene: Callable
 def test_several_parts_in_one_pass_are_those_computed_alone(
     few: Path, scene: Callable[..., Any]
 ) -> None:
-    parts = [Part("block_12_add", pooled=False), Part("out_relu", pooled=True)]
-    backbone = backbones.build(size=64, alpha=0.35, weights="random")
+    parts = [Part("block_7_add", pooled=False), Part("top_relu", pooled=True)]
+    backbone = backbones.build("starter", size=64, weights="random")
     together, alone = scene(few, tiny_recipe()), scene(few, tiny_recipe())
     reads = together.sides[TRAIN].reads
     hashes = [read.sha256 for read in reads]

@@ -142,6 +142,7 @@ def corrected(
         recipe=old / "recipe.toml",
         corrections=file,
         out=tmp_path_factory.mktemp("corrected") / "run",
+        report=False,
     )
 
 

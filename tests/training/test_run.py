@@ -311,7 +311,7 @@ def test_given_splits_are_used_and_the_test_photos_only_judged(
     source = with_splits(tinted, tmp_path / "photos", validation)
     leaked = min((source / "test" / "red").iterdir())
     shutil.copy(leaked, source / "train" / "red" / "leak.png")
-    made = pawprint.train(source, recipe=recipe, out=tmp_path / "run")
+    made = pawprint.train(source, recipe=recipe, out=tmp_path / "run", report=False)
     (fault,) = made.faults
     assert fault.path == str(source / "train" / "red" / "leak.png")
     assert fault.reason == f"same bytes as {leaked} in test; left out of train"
@@ -362,7 +362,7 @@ def test_all_layers_can_be_trained(photos: Path, tmp_path: Path) -> None:
             prediction.probabilities, key=prediction.probabilities.__getitem__
         )
     assert (made.path / "plots" / "training_curves.svg").is_file()
-    start = backbones.build(size=32, alpha=0.35, weights="random")
+    start = backbones.build("starter", size=32, weights="random")
     card = made.classifier().card
     assert card.training["backbone_weights"] == start.digest  # what it started from
 

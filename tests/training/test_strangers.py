@@ -115,7 +115,7 @@ UPPER = GradientStage(train="last:12", epochs=1)
 
 @pytest.fixture(scope="module")
 def backbone() -> Any:
-    return backbones.build(size=64, alpha=0.35, weights="random")
+    return backbones.build("starter", size=64, weights="random")
 
 
 @pytest.fixture(scope="module")

@@ -105,5 +105,5 @@ def test_killed_in_every_stage_and_between_it_ends_as_if_never_interrupted(kille
     for name in ("model/model.onnx", "predictions.csv"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
     found, meant = weights_of(resumed.path), weights_of(whole.path)
-    assert len(found) == len(meant) > 250
+    assert len(found) == len(meant) > 100
     assert all(np.array_equal(*pair) for pair in zip(found, meant, strict=True))

@@ -122,7 +122,7 @@ def test_a_training_tells_what_it_left_out(few: Path, tmp_path: Path, cli: Any) 
     (tmp_path / "long.toml").write_text(to_toml(recipe), "utf-8")
     ran = cli(
         "train", few, "--recipe", tmp_path / "long.toml", "--out", tmp_path / "run",
-        "--time-limit", "20s", "--no-cache",
+        "--time-limit", "20s", "--no-cache", "--no-report",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert "time limit   20 s: stage 2 " in ran.out

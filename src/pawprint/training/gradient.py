@@ -327,7 +327,15 @@ def compiled_model(stage: GradientStage, whole: Network, classes: int, steps: in
     loss, entropy = _losses(stage, classes)
     model.compile(_optimizer(stage, steps), loss, metrics=["accuracy", entropy])
     model.optimizer.build(model.trainable_variables)
+    _build_metrics(model)
     return model
+
+
+def _build_metrics(model: Any) -> None:
+    """Make the metrics' variables now: made in the first step, they have it traced twice."""
+    answer = np.zeros((1, *model.output_shape[1:]), np.float32)
+    model.compute_metrics(None, answer, answer)
+    model.reset_metrics()
 
 
 def _optimizer(stage: GradientStage, steps: int) -> Any:
