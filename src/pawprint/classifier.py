@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -77,6 +78,9 @@ class Classifier:
         outputs = ["probabilities", *(["novelty"] if self.card.unknown else [])]
         self._network = pool.submit(Network, onnx, outputs, streams=streams)
         pool.shutdown(wait=False)
+        self._streams = streams
+        self._heatmap_network: Network | None = None
+        self._one_compiles = threading.Lock()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -202,11 +206,12 @@ class Classifier:
             ValueError: there is no such class.
         """
         number = self.classes.index(label)
-        if self._heatmaps is None:
+        network = self._heatmaps
+        if network is None:
             return None
-        heat = self._heatmaps(pixels)[0][number].copy()
+        heat = network(pixels)[0][number].copy()
         if self.card.mirror:
-            heat = (heat + self._heatmaps(mirrored(pixels))[0][number][:, ::-1]) / np.float32(2)
+            heat = (heat + network(mirrored(pixels))[0][number][:, ::-1]) / np.float32(2)
         return np.asarray(heat)
 
     @property
@@ -214,15 +219,30 @@ class Classifier:
         """Whether `heatmap` gives any: whether the network's head averages over places."""
         return "heatmap" in self._network.result().offers
 
-    @cached_property
+    @property
     def _heatmaps(self) -> Network | None:
         """The network once more, for its heat-maps alone: most who predict ask for none."""
         if not self.has_heatmaps:
             return None
+        with self._one_compiles:
+            if self._heatmap_network is None:
+                onnx = self.read_again()
+                self._heatmap_network = Network(onnx, ["heatmap"], streams=self._streams)
+            return self._heatmap_network
+
+    def read_again(self) -> bytes:
+        """Check the bundle once more.
+
+        Returns:
+            The ONNX network's bytes.
+
+        Raises:
+            BundleError: the bundle was changed since it was opened.
+        """
         card, onnx = bundle.read(self.path)
         if card.seal != self.card.seal:
             raise BundleError(f"{self.path} was replaced after it was opened; load it again")
-        return Network(onnx, ["heatmap"])
+        return onnx
 
     def _work(self, photos: Sequence[tuple[str, Callable[[], Pixels]]]) -> list[Prediction]:
         """Decode all, then answer all: a core is quicker when it stays at one kind of work."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pawprint import starter
-from pawprint.cli.serve import _name
+from pawprint.cli.serve import _name, _seen_by_others, _shown
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ from pawprint.cli.serve import _name
         (["--port", "70000"], "Invalid value for '--port'"),
         (["--token-file", "no-such-file"], "no-such-file cannot be read for the token"),
         (["--timeout", "0"], "Invalid value for '--timeout'"),
+        (["--name", "team/pets"], "--name 'team/pets' fits into no address"),
         (["--workers", "0"], "Invalid value for '--workers'"),
     ],
 )
@@ -84,3 +85,14 @@ def test_without_the_extra_it_says_what_to_install() -> None:
 def test_a_model_is_called_as_its_run(tmp_path: Path) -> None:
     assert _name(tmp_path / "pets" / "model") == "pets"
     assert _name(tmp_path / "bundle") == "bundle"
+
+
+def test_addresses_are_told_as_they_can_be_opened() -> None:
+    assert [_shown(one) for one in ("0.0.0.0", "::", "10.1.2.3", "fe80::1")] == [
+        "127.0.0.1",
+        "[::1]",
+        "10.1.2.3",
+        "[fe80::1]",
+    ]
+    assert _seen_by_others("127.0.0.1") is None
+    assert _seen_by_others("0.0.0.0") != "0.0.0.0"

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -209,3 +210,40 @@ class Wire:
 def wire() -> type[Wire]:
     """A connection to a port, for what no HTTP library sends."""
     return Wire
+
+
+# The command line has no option for patience, nor for the number of connections.
+IMPATIENT = """
+from pawprint import starter
+from pawprint.serve.server import bind, serve
+from pawprint.serve.settings import Settings
+
+settings = Settings(
+    str(starter.BUNDLE), starter.NAME, patience=0.5, connections=20, body_bytes=2**20, drain=0
+)
+listener = bind("127.0.0.1", 0)
+print(listener.getsockname()[1])
+serve(settings, listener, lambda: print("ready", flush=True))
+"""
+
+
+@pytest.fixture(scope="session")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A service that waits half a second, with room for twenty: its port."""
+    errors = tmp_path_factory.mktemp("impatient") / "errors.txt"
+    with (
+        errors.open("w") as file,
+        subprocess.Popen(
+            [sys.executable, "-c", IMPATIENT], stdout=subprocess.PIPE, stderr=file, text=True
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            assert process.stdout.readline() == "ready\n", errors.read_text()
+            yield port
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0, errors.read_text()
+            assert "Traceback" not in errors.read_text()
+        finally:
+            process.kill()

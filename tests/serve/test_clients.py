@@ -3,57 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from pawprint.parallel import cores
+
 HOST = b"Host: localhost\r\n"
 GET = b"GET /model HTTP/1.1\r\n" + HOST
 POST = b"POST /predict HTTP/1.1\r\n" + HOST
 LIVE = b"GET /v2/health/live HTTP/1.1\r\n" + HOST + b"\r\n"
-
-# The command line has no option for patience, nor for the number of connections.
-IMPATIENT = """
-from pawprint import starter
-from pawprint.serve.server import bind, serve
-from pawprint.serve.settings import Settings
-
-settings = Settings(
-    str(starter.BUNDLE), starter.NAME, patience=0.5, connections=20, body_bytes=2**20, drain=0
-)
-listener = bind("127.0.0.1", 0)
-print(listener.getsockname()[1])
-serve(settings, listener, lambda: print("ready", flush=True))
-"""
-
-
-@pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A service that waits half a second, with room for twenty: its port."""
-    errors = tmp_path_factory.mktemp("impatient") / "errors.txt"
-    with (
-        errors.open("w") as file,
-        subprocess.Popen(
-            [sys.executable, "-c", IMPATIENT], stdout=subprocess.PIPE, stderr=file, text=True
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            port = int(process.stdout.readline())
-            assert process.stdout.readline() == "ready\n", errors.read_text()
-            yield port
-            process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0, errors.read_text()
-            assert "Traceback" not in errors.read_text()
-        finally:
-            process.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +151,7 @@ def test_who_asks_for_much_at_once_and_leaves_takes_little(
 ) -> None:
     ask = b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n"
     with serve_with("--drain", "0") as service:
+        assert service.ask("POST", "/predict?heatmap=true", photo).status == 200  # all is there
         before = service.metric("process_resident_memory_bytes")
         with wire(service.port) as client:
             client.socket.settimeout(2)
@@ -220,7 +183,7 @@ def test_who_leaves_while_waiting_is_not_computed(
     serve_with: Any, photo: bytes, large: bytes, wire: Any
 ) -> None:
     with serve_with("--drain", "0", "--timeout", "60") as service:
-        busy = [wire(service.port) for _ in range(len(os.sched_getaffinity(0)) + 3)]
+        busy = [wire(service.port) for _ in range(cores() + 3)]
         for client in busy:
             client.say(POST + b"Content-Length: %d\r\n\r\n" % len(large) + large)
         wait_for_metric(service, "pawprint_queue_photos", 1)

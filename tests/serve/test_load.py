@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import socket
 import threading
@@ -13,6 +12,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from pawprint.parallel import cores
 
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -27,7 +28,7 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
 
 def test_beyond_the_queue_requests_are_refused_at_once(serve_with: Any, large: bytes) -> None:
     with serve_with("--queue", "2", "--max-files", "2", "--timeout", "120") as service:
-        room = 2 + len(os.sched_getaffinity(0)) + 1  # waiting, and in a thread
+        room = 2 + cores() + 1  # waiting, and in a thread
         with ThreadPoolExecutor(room + 6) as clients:
             asked = [
                 clients.submit(service.ask, "POST", "/predict", large, RAW) for _ in range(room + 6)
@@ -86,13 +87,14 @@ def test_what_a_client_left_waiting_is_not_done(serve_with: Any, large: bytes) -
 def test_requests_under_way_are_answered_before_the_end(
     serve_with: Any, large: bytes, number: signal.Signals
 ) -> None:
-    with serve_with("--timeout", "120", "--drain", "0.5") as service:
+    with serve_with("--timeout", "120", "--drain", "1.5") as service:
         with ThreadPoolExecutor(8) as clients:
             asked = [clients.submit(service.ask, "POST", "/predict", large, RAW) for _ in range(8)]
             wait_for(lambda: service.metric("pawprint_queue_photos") >= 4)
             service.process.send_signal(number)
             if number == signal.SIGTERM:
-                wait_for(lambda: service.ask("GET", "/v2/health/ready").status == 503, 0.5)
+                wait_for(lambda: service.ask("GET", "/v2/health/ready").status == 503, 1)
+                assert service.ask("GET", "/v2/models/starter/ready").status == 503
                 assert service.ask("GET", "/v2/health/live").status == 200
             statuses = [one.result().status for one in asked]
         assert statuses == [200] * 8

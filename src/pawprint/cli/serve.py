@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -47,6 +48,12 @@ def serve(
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, max=100, help="The largest photo.")
     ] = 50.0,
+    keep_alive: Annotated[
+        int,
+        typer.Option(
+            min=1, max=3600, help="Seconds that a connection is kept; longer than a proxy keeps it."
+        ),
+    ] = 5,
     drain: Annotated[
         float,
         typer.Option(min=0, max=600, help="Seconds from SIGTERM, not ready, until the end begins."),
@@ -72,6 +79,8 @@ def serve(
         raise PawprintError(
             f"--max-files {max_files} do not fit into --queue {queue}; let more wait, or take fewer"
         )
+    if name is not None and not re.fullmatch(r"[^/\x00-\x20\x7f]+", name):
+        raise PawprintError(f"--name {name!r} fits into no address; expected one word without /")
     folder = bundle.find(model or starter.BUNDLE)
     settings = Settings(
         model=os.fspath(folder),
@@ -82,6 +91,7 @@ def serve(
         body_bytes=int(max_body * MIB),
         files=max_files,
         pixels=int(max_megapixels * 1e6),
+        keep_alive=keep_alive,
         drain=drain,
         token=_token(token_file),
     )
@@ -130,15 +140,37 @@ def _serve(settings: Settings, host: str, port: int) -> None:
     address, taken = listener.getsockname()[:2]
 
     def ready() -> None:
-        shown = f"[{address}]" if ":" in address else address
         typer.echo(f"model        {settings.name} ({settings.model})")
-        typer.echo(f"address      http://{shown}:{taken}/")
+        typer.echo(f"address      http://{_shown(address)}:{taken}/")
+        if (seen := _seen_by_others(address)) is not None:
+            typer.echo(f"for others   http://{seen}:{taken}/")
         typer.echo("Ctrl-C ends it, after what is under way")
         sys.stdout.flush()
 
     if not _is_loopback(address):
         _warn(address, settings.token is not None)
     server.serve(settings, listener, ready)
+
+
+def _shown(address: str) -> str:
+    """An address as this computer's browser takes it."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    return f"[{here}]" if ":" in here else here
+
+
+def _seen_by_others(address: str) -> str | None:
+    """Where others on the network find this computer, if it listens on all its addresses."""
+    import socket
+
+    if address not in ("0.0.0.0", "::"):
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent; it only says which way it would go
+        except OSError:
+            return None
+        found: str = probe.getsockname()[0]
+        return found
 
 
 def _is_loopback(address: str) -> bool:

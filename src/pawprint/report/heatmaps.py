@@ -218,6 +218,7 @@ def _grad_cam(classifier: Classifier) -> Heatmap:
     except MissingExtra:
         need = "a heat-map for a head that does not average over places (Grad-CAM)"
         raise MissingExtra(need, "Keras", "train") from None
+    classifier.read_again()
     path = classifier.path / bundle.KERAS
     try:
         model = keras.models.load_model(path, compile=False)

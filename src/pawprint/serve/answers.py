@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from pawprint import bundle
 from pawprint.classifier import Classifier, Prediction, at_temperature
 from pawprint.data.images import Pixels
 from pawprint.data.overlay import draw_heatmap
-from pawprint.errors import PhotoError
+from pawprint.errors import PhotoError, TooManyPixels
 from pawprint.pages import data_uri
 from pawprint.serve.metrics import Metrics
 from pawprint.serve.pool import Unwanted, Wanted
@@ -20,6 +21,7 @@ from pawprint.serve.settings import Settings
 Row = dict[str, Any]
 
 _DRAWING_SIDE = 480  # pixels
+_MANY_AT_ONCE = 16_000_000  # pixels of a photo; a larger one may take 15 bytes for each
 
 
 class Answers:
@@ -36,6 +38,7 @@ class Answers:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.classifier = Classifier(bundle.find(settings.model), streams=settings.streams)
         self._max_pixels, self._metrics = settings.pixels, metrics
+        self._large = threading.Lock()  # of photos so large that one at a time is enough memory
 
     @property
     def card(self) -> bundle.Card:
@@ -46,6 +49,11 @@ class Answers:
         """Wait until the network is compiled and has answered once."""
         size = self.card.preprocessing.size
         self.classifier.measure(np.zeros((size, size, 3), np.uint8))
+
+    def warm_heatmaps(self) -> None:
+        """Have the network for heat-maps ready, from the bundle as it is now."""
+        size = self.card.preprocessing.size
+        self.classifier.heatmap(np.zeros((size, size, 3), np.uint8), self.card.classes[0])
 
     def row(self, data: bytes, name: str, wanted: Wanted, *, heatmap: bool) -> Row:
         """Answer for a photo.
@@ -63,10 +71,21 @@ class Answers:
         Raises:
             Unwanted: nobody waits for it.
         """
+        try:
+            return self._row(data, name, wanted, heatmap, min(_MANY_AT_ONCE, self._max_pixels))
+        except TooManyPixels:
+            with self._large:
+                return self._row(data, name, wanted, heatmap, self._max_pixels)
+
+    def _row(self, data: bytes, name: str, wanted: Wanted, heatmap: bool, most: int) -> Row:
+        if not wanted():
+            raise Unwanted
         preprocessing = self.card.preprocessing
         try:
-            pixels = preprocessing.from_bytes(data, name, max_pixels=self._max_pixels)
+            pixels = preprocessing.from_bytes(data, name, max_pixels=most)
         except PhotoError as error:
+            if isinstance(error, TooManyPixels) and most < self._max_pixels:
+                raise
             self._metrics.photos.labels("unreadable").inc()
             row = vars(Prediction(name, None, None, {}, error=error.reason))
             return {**row, "heatmap": None} if heatmap else {**row}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -81,11 +82,14 @@ def create(settings: Settings) -> ASGIApp:
 async def _lifespan(service: Service, app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Begin once the network answers; end after what is under way."""
     await asyncio.to_thread(service.answers.warm)
+    later = threading.Thread(target=service.answers.warm_heatmaps, name="heatmaps")
+    later.start()
     if threading.current_thread() is threading.main_thread():  # of a process of its own
         _drain_first(service)
         _quiet_decoders()
     yield {"settings": service.settings, "service": service}
     service.pool.close()
+    later.join()  # the engine does not bear to be left while it compiles
 
 
 def _drain_first(service: Service) -> None:
@@ -111,8 +115,13 @@ def _quiet_decoders() -> None:
 
     Some write a line for every damaged row. Python's own standard error stays what it was.
     """
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        return
     sys.stderr.flush()
-    sys.stderr = open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+    sys.stderr = open(kept, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+    faulthandler.enable(sys.stderr)  # a crash leaves a word
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
@@ -164,11 +173,12 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             data = body.data
             if body.encoding:
                 (data,) = await service.work(request, [lambda wanted: body.unpacked()])
-            photos = _photos(data, request.headers.get("content-type", ""), service.settings)
-            service.metrics.batch.observe(len(photos))
-            row = partial(service.answers.row, heatmap=heatmap)
-            work = [partial(row, photo, name) for name, photo in photos]
-            rows = await service.work(request, work)
+            with service.bodies.hold(len(data) if body.encoding else 0):
+                photos = _photos(data, request.headers.get("content-type", ""), service.settings)
+                service.metrics.batch.observe(len(photos))
+                row = partial(service.answers.row, heatmap=heatmap)
+                work = [partial(row, photo, name) for name, photo in photos]
+                rows = await service.work(request, work)
         if all(row["error"] is not None for row in rows):
             which = "the photo" if len(rows) == 1 else f"none of the {len(rows)} photos"
             cannot = "cannot" if len(rows) == 1 else "can"
@@ -222,7 +232,8 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
     @app.get("/v2/models/{name}/ready", **description.MODEL)
     async def model_ready(name: str, version: str = protocol.VERSION) -> Response:
         check(name, version)
-        return to_json({"name": name, "ready": True})
+        ready = not service.draining
+        return to_json({"name": name, "ready": ready}, 200 if ready else 503)
 
     @app.post("/v2/models/{name}/versions/{version}/infer", **description.INFER)
     @app.post("/v2/models/{name}/infer", **description.INFER)
@@ -236,9 +247,10 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
 
             (asked,) = await service.work(request, [parse])
             service.metrics.batch.observe(len(asked.pixels))
-            found = await service.work(
-                request, [partial(service.answers.outputs, each) for each in asked.pixels]
-            )
+            with service.bodies.hold(asked.pixels.nbytes):
+                found = await service.work(
+                    request, [partial(service.answers.outputs, each) for each in asked.pixels]
+                )
         tensors = {protocol.OUTPUT: np.array([given for given, _ in found], np.float32)}
         if card.unknown is not None:
             tensors[protocol.NOVELTY] = np.array([[new] for _, new in found], np.float32)
@@ -248,7 +260,7 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
 def _tensors(said: dict[str, Any], binary: bytes) -> Response:
     if not binary:
         return to_json(said)
-    text = json.dumps(said).encode()
+    text = json.dumps(said, allow_nan=False).encode()
     headers = {protocol.JSON_LENGTH: str(len(text))}
     return Response(text + binary, headers=headers, media_type="application/octet-stream")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from starlette.types import Receive
@@ -92,8 +92,26 @@ class Bodies:
         finally:
             self._held -= sum(map(len, chunks))
 
+    @contextmanager
+    def hold(self, length: int) -> Iterator[None]:
+        """Count what was made of a body as held, too, until the context is left.
+
+        Args:
+            length: in bytes.
+
+        Raises:
+            Refusal: all bodies together are too large.
+        """
+        if self._held + length > max(self._settings.held_bytes, 2 * length):
+            raise _too_much_held()
+        self._held += length
+        try:
+            yield
+        finally:
+            self._held -= length
+
     async def _fill(self, chunks: list[bytes], receive: Receive, clock: asyncio.Timeout) -> None:
-        limit, alone, taken = self._settings.body_bytes, self._held == 0, 0
+        limit, taken = self._settings.body_bytes, 0
         first = clock.when()
         assert first is not None
         more = True
@@ -107,7 +125,7 @@ class Bodies:
             self._held += len(chunk)
             if taken > limit:
                 raise too_large(limit)
-            if not alone and self._held > self._settings.held_bytes:
+            if self._held > max(taken, self._settings.held_bytes):
                 raise _too_much_held()
             clock.reschedule(first + taken / SLOWEST)
 

@@ -15,6 +15,7 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pawprint.serve.bodies import SLOWEST
 from pawprint.serve.gate import HEADERS, LAST, OTHER, route_of
 from pawprint.serve.refusals import Refusal
 from pawprint.serve.service import Service, to_json
@@ -45,7 +46,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._settings: Settings = self.app_state["settings"]
         self._head = self._ignored = 0  # bytes
-        self._begun = 0  # requests
+        self._silent = 0  # bytes since the parser last told of any: of a line that does not end
         self._in_head, self._refused = True, False
         self._running: Any = None  # the cycle that is being answered
         self._reading: asyncio.TimerHandle | None = None
@@ -76,34 +77,36 @@ class Connection(HttpToolsProtocol):
         if self._refused:
             self._pass_over(data)
             return
-        in_head, begun, self._data = self._in_head, self._begun, data
+        self._silent += len(data)
+        self._data = data
         super().data_received(data)
         self._data = b""
-        if in_head and self._in_head and self._begun == begun:  # a line that does not end
-            self._count(len(data))
+        self._count(0)
         if self._is_idle() and self.timeout_keep_alive_task is None and self._reading is None:
             self._wait()  # of what came nothing was a request
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self._begun += 1
-        self._head = self._ignored = 0
+        self._head = self._ignored = self._silent = 0
         self._in_head = True
         self._wait()
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's line."""
         super().on_url(url)
+        self._silent = 0
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""
         super().on_header(name, value)
+        self._silent = 0
         self._count(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
         """Hand the request over; from here on its reader minds the time."""
+        self._silent = 0
         self._stop_waiting()
         self._in_head = False
         if self._refused or self.parser.should_upgrade() or self._refuse_photos():
@@ -114,6 +117,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body; of one that is not read, only so much."""
+        self._silent = 0
         if self._refused:
             return
         if self.cycle.response_complete:
@@ -137,12 +141,14 @@ class Connection(HttpToolsProtocol):
             self._refuse(Refusal("method_not_allowed", "not with this method"))
             return
         assert behind is not None
-        version = self.parser.get_http_version().encode()
-        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % pair for pair in self.headers if pair[0] not in _OF_UPGRADES]
-        rest = self._data[behind.args[0] :]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
+            lines.append(b"connection: close")
+        self._data = b"\r\n".join([*lines, b"", self._data[behind.args[0] :]])
         self.parser = httptools.HttpRequestParser(self)
-        super().data_received(b"\r\n".join([*lines, b"", rest]))
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        super().data_received(self._data)
 
     # What is answered
 
@@ -169,6 +175,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer without the application, and end soon; after an answer that is under way."""
+        self._stop_waiting()
         self._refused = True
         running = self._running
         if running is not None and not running.response_complete:
@@ -179,7 +186,6 @@ class Connection(HttpToolsProtocol):
             running.disconnected = True  # who reads its body is told so
             running.message_event.set()
         self.transport.write(_message(to_json(refusal.body, refusal.status, refusal.headers), LAST))
-        self._stop_waiting()
         self.transport.write_eof()
         # Closed at once, a client's system would throw the answer away with what it still sends.
         self._reading = self.loop.call_later(_LAST_SECONDS, self.transport.abort)
@@ -212,7 +218,7 @@ class Connection(HttpToolsProtocol):
 
     def _count(self, length: int) -> None:
         self._head += length
-        if self._head > MAX_HEAD and not self._refused:
+        if self._head + self._silent > MAX_HEAD and not self._refused:
             message = f"the request's line and headers have more than {MAX_HEAD:,} bytes"
             self._refuse(Refusal("headers_too_large", message))
 
@@ -248,11 +254,12 @@ class Connection(HttpToolsProtocol):
         left = self.transport.get_write_buffer_size()
         if left and self._writing is None:
             patience = self._settings.patience
-            self._writing = self.loop.call_later(patience, self._read_nothing, left)
+            self._writing = self.loop.call_later(patience, self._read_too_little, left)
 
-    def _read_nothing(self, before: int) -> None:
+    def _read_too_little(self, before: int) -> None:
         self._writing = None
-        if self.transport.get_write_buffer_size() >= before:
+        least = self._settings.patience * SLOWEST
+        if self.transport.get_write_buffer_size() > before - least:
             self.transport.abort()
         else:
             self._watch()

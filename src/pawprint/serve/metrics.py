@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -115,4 +116,5 @@ def _forget_the_dead(folder: Path) -> None:
     for path in folder.glob("gauge_live*_*.db"):
         pid = int(re.findall("[0-9]+", path.stem)[-1])
         if not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
-            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+            with contextlib.suppress(FileNotFoundError):  # another worker was first
+                mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

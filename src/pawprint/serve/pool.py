@@ -7,6 +7,7 @@ hands them work stays quick. What nobody waits for any more is passed over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import sys
@@ -62,7 +63,7 @@ class Pool:
 
     def __init__(self, threads: int, bound: int, metrics: Metrics) -> None:
         self._bound, self._metrics = bound, metrics
-        self._coming = 0
+        self._coming = self._busy = 0
         self._waiting: deque[tuple[Work[Any], asyncio.Future[Any], float]] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -93,11 +94,12 @@ class Pool:
             Refusal: as `overloaded`.
         """
         waiting = len(self._waiting)
-        if waiting + self._coming + pieces > self._bound:
+        idle = len(self._threads) - self._busy
+        if waiting + self._coming + pieces > self._bound + idle:
             seconds = max(1, math.ceil(waiting * self._pace / len(self._threads)))
             raise Refusal(
                 "overloaded",
-                f"{self._bound} photos wait already; send again in {seconds} s",
+                f"the queue of {self._bound} photos is full; send again in {seconds} s",
                 retry_after=seconds,
             )
 
@@ -119,8 +121,8 @@ class Pool:
         with self._changed:
             self.check(len(work))
             self._waiting.extend((piece, to, now) for piece, to in zip(work, futures, strict=True))
+            self._metrics.queue.set(len(self._waiting))
             self._changed.notify(len(work))
-        self._metrics.queue.set(len(self._waiting))
         try:
             return await asyncio.gather(*futures)
         finally:
@@ -144,8 +146,11 @@ class Pool:
                 if self._closed:
                     return
                 work, future, since = self._waiting.popleft()
-            self._metrics.queue.set(len(self._waiting))
+                self._busy += 1
+                self._metrics.queue.set(len(self._waiting))
             self._do(work, future, since)
+            with self._changed:
+                self._busy -= 1
 
     def _do(self, work: Work[Any], future: asyncio.Future[Any], since: float) -> None:
         if future.done():  # its client has gone, or its time is over
@@ -174,8 +179,9 @@ def step_back() -> None:
     """
     if sys.platform == "linux":  # elsewhere this would be of the whole process
         thread = threading.get_native_id()
-        nice = max(os.getpriority(os.PRIO_PROCESS, thread), _NICE)
-        os.setpriority(os.PRIO_PROCESS, thread, nice)
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            nice = max(os.getpriority(os.PRIO_PROCESS, thread), _NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def _tell(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

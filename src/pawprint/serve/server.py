@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -86,6 +87,7 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]
             proxy_headers=False,
             backlog=_BACKLOG,
             workers=settings.workers,
+            timeout_keep_alive=settings.keep_alive,
             timeout_graceful_shutdown=_last_seconds(settings),
         )
         try:
@@ -127,3 +129,5 @@ class _Workers(Multiprocess):
         super().init_processes()
         if all(process.wait_until_ready(_START_SECONDS) for process in self.processes):
             self._ready()
+        else:
+            print(f"not all workers were ready within {_START_SECONDS} s", file=sys.stderr)

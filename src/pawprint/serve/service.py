@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 
 PLACE = "pawprint.place"  # of a scope: what the gate keeps for the request
 
+_DEADLINE = "pawprint.deadline"  # of a scope: by the event loop's clock, from its first work on
+
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
@@ -55,8 +57,9 @@ class Service:
         place = request.scope.get(PLACE)
         if place is not None:
             place.free()
+        late = asyncio.get_running_loop().time() + self.settings.seconds
         try:
-            async with asyncio.timeout(self.settings.seconds):
+            async with asyncio.timeout_at(request.scope.setdefault(_DEADLINE, late)):
                 return await _while_there(request.receive, self.pool.run(work))
         except TimeoutError:
             raise Refusal(

@@ -26,6 +26,7 @@ class Settings:
         patience: seconds for a request's head, and for a body beside the time that its bytes take
             at the slowest rate.
         connections: at once, in one worker.
+        keep_alive: seconds that a connection is kept for another request.
         drain: seconds from SIGTERM, with readiness false, until no more connections are taken.
         token: what clients must show, or None.
     """
@@ -41,6 +42,7 @@ class Settings:
     pixels: int = 50_000_000
     patience: float = 10.0
     connections: int = 1000
+    keep_alive: int = 5
     drain: float = 1.0
     token: str | None = None
 
