@@ -21,7 +21,7 @@ from pawprint.serve.settings import Settings
 Row = dict[str, Any]
 
 _DRAWING_SIDE = 480  # pixels
-_MANY_AT_ONCE = 16_000_000  # pixels of a photo; a larger one may take 15 bytes for each
+_MANY_AT_ONCE = 16_000_000  # pixels of a photo; one may take 25 bytes for each
 
 
 class Answers:
