@@ -40,6 +40,7 @@ LONG = (
     "test_notebook.py",
     "test_mirrored.py",
     "test_time_limit.py",
+    "test_browser.py",
 )
 
 

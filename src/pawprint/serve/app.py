@@ -27,7 +27,7 @@ from pawprint.serve import description, forms
 from pawprint.serve import inference_protocol as protocol
 from pawprint.serve.gate import Gate
 from pawprint.serve.metrics import CONTENT_TYPE
-from pawprint.serve.pool import Wanted
+from pawprint.serve.pool import Wanted, step_back
 from pawprint.serve.refusals import ClientGone, Refusal
 from pawprint.serve.service import Service, to_json, to_refusal
 from pawprint.serve.settings import Settings
@@ -82,7 +82,7 @@ def create(settings: Settings) -> ASGIApp:
 async def _lifespan(service: Service, app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Begin once the network answers; end after what is under way."""
     await asyncio.to_thread(service.answers.warm)
-    later = threading.Thread(target=service.answers.warm_heatmaps, name="heatmaps")
+    later = threading.Thread(target=_warm_heatmaps, args=(service,), name="heatmaps")
     later.start()
     if threading.current_thread() is threading.main_thread():  # of a process of its own
         _drain_first(service)
@@ -90,6 +90,11 @@ async def _lifespan(service: Service, app: FastAPI) -> AsyncIterator[dict[str, A
     yield {"settings": service.settings, "service": service}
     service.pool.close()
     later.join()  # the engine does not bear to be left while it compiles
+
+
+def _warm_heatmaps(service: Service) -> None:
+    step_back()
+    service.answers.warm_heatmaps()
 
 
 def _drain_first(service: Service) -> None:

@@ -48,11 +48,9 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, route, status = (
-            time.perf_counter(),
-            route_of(scope["path"]),
-            499,
-        )  # as if it had gone
+        begun = time.perf_counter()
+        route = route_of(scope["path"])
+        status = 499  # as is said of a client that has gone
         headers = Headers(scope=scope)
         body = _Unread(receive, headers, self._service.settings)
         refused = False
