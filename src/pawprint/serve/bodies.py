@@ -102,7 +102,7 @@ class Bodies:
         Raises:
             Refusal: all bodies together are too large.
         """
-        if self._held + length > max(self._settings.held_bytes, 2 * length):
+        if self._held + length > self._settings.held_bytes:
             raise _too_much_held()
         self._held += length
         try:
@@ -125,7 +125,7 @@ class Bodies:
             self._held += len(chunk)
             if taken > limit:
                 raise too_large(limit)
-            if self._held > max(taken, self._settings.held_bytes):
+            if self._held > self._settings.held_bytes:
                 raise _too_much_held()
             clock.reschedule(first + taken / SLOWEST)
 
