@@ -55,6 +55,12 @@ class Prediction:
         """Whether it was refused as too unlike the photos trained on."""
         return self.error is None and self.probability is None
 
+    @property
+    def nearest(self) -> str:
+        """The class of a photo that was read: its label, or of an unknown one the likeliest."""
+        given = self.probabilities
+        return self.label if self.label in given else max(given, key=given.__getitem__)
+
 
 class Classifier:
     """A trained classifier.

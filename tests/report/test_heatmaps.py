@@ -24,7 +24,7 @@ from pawprint.model import backbones, network
 from pawprint.model.framework import load_keras
 from pawprint.model.grad_cam import GradCam
 from pawprint.model.head_layers import AveragePool, Dense, Flatten, HeadLayer
-from pawprint.report.heatmaps import Explainer, _class_of, _Names, write_heatmaps
+from pawprint.report.heatmaps import Explainer, _Names, write_heatmaps
 
 
 def write_bundle(folder: Path, *layers: HeadLayer, **card: Any) -> Classifier:
@@ -311,5 +311,5 @@ def test_a_place_that_cannot_be_written_is_told_of_before_any_work(
 
 def test_an_answer_that_is_no_class_is_explained_by_the_most_probable_one() -> None:
     given = {"cat": 0.3, "dog": 0.7}
-    assert _class_of(Prediction("x.jpg", "unknown", None, given)) == "dog"
-    assert _class_of(Prediction("x.jpg", "cat", 0.3, given)) == "cat"
+    assert Prediction("x.jpg", "unknown", None, given).nearest == "dog"
+    assert Prediction("x.jpg", "cat", 0.3, given).nearest == "cat"

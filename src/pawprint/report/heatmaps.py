@@ -72,7 +72,7 @@ class Explainer:
         preprocessing = self._classifier.card.preprocessing
         pixels = preprocessing.from_bytes(data, name)
         answer = replace(self._classifier.predict(pixels), path=name)
-        heat = self._heatmap(pixels, label or _class_of(answer))
+        heat = self._heatmap(pixels, label or answer.nearest)
         assert heat is not None
         return answer, draw_heatmap(data, name, heat, preprocessing, side=self._side)
 
@@ -121,12 +121,6 @@ def write_heatmaps(
     others = (photo for photo in photos if not os.path.abspath(photo).startswith(below))
     chunks = map_chunks(partial(_explain_all, explain), others, size=_CHUNK)
     return _write_all((row for chunk in chunks for row in chunk), folder)
-
-
-def _class_of(answer: Prediction) -> str:
-    """The class that an answer names, or the most probable one where it names none."""
-    given = answer.probabilities
-    return answer.label if answer.label in given else max(given, key=given.__getitem__)
 
 
 def _explain_all(explain: Explainer, paths: Sequence[str]) -> list[tuple[Prediction, bytes | None]]:

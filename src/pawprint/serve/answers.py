@@ -100,9 +100,7 @@ class Answers:
 
     def _drawing(self, data: bytes, pixels: Pixels, answer: Prediction) -> str | None:
         """What of a photo speaks for its answer, or for the most probable class."""
-        given = answer.probabilities
-        label = answer.label if answer.label in given else max(given, key=given.__getitem__)
-        heat = self.classifier.heatmap(pixels, label)
+        heat = self.classifier.heatmap(pixels, answer.nearest)
         if heat is None:
             return None
         preprocessing = self.card.preprocessing
