@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pawprint import starter
-from pawprint.cli.serve import _name, _seen_by_others, _shown
+from pawprint.cli.serve import _is_loopback, _name, _seen_by_others, _shown, _warn
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,18 @@ def test_addresses_are_told_as_they_can_be_opened() -> None:
     ]
     assert _seen_by_others("127.0.0.1") is None
     assert _seen_by_others("0.0.0.0") != "0.0.0.0"
+
+
+def test_who_can_come_in_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [_is_loopback(one) for one in ("127.0.0.1", "::1", "0.0.0.0", "10.1.2.3")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    _warn("0.0.0.0", token=False)
+    assert "any address of this computer, unencrypted, open to everyone who reaches it" in (
+        capsys.readouterr().err
+    )
+    _warn("10.1.2.3", token=True)
+    assert "10.1.2.3, unencrypted, open to everyone who shows the token" in capsys.readouterr().err

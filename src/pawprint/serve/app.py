@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from pawprint.data.images import FORMAT_NAMES
+from pawprint.export.stated import NOVELTY, OUTPUT
 from pawprint.serve import description, forms
 from pawprint.serve import inference_protocol as protocol
 from pawprint.serve.gate import Gate
@@ -256,9 +257,9 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
                 found = await service.work(
                     request, [partial(service.answers.outputs, each) for each in asked.pixels]
                 )
-        tensors = {protocol.OUTPUT: np.array([given for given, _ in found], np.float32)}
+        tensors = {OUTPUT: np.array([given for given, _ in found], np.float32)}
         if card.unknown is not None:
-            tensors[protocol.NOVELTY] = np.array([[new] for _, new in found], np.float32)
+            tensors[NOVELTY] = np.array([[new] for _, new in found], np.float32)
         return _tensors(*protocol.answer(name, asked, tensors))
 
 

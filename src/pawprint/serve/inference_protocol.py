@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawprint.bundle import Card
+from pawprint.export.stated import INPUT, NOVELTY, OUTPUT
 from pawprint.serve.refusals import Refusal
 
-INPUT, OUTPUT, NOVELTY = "image", "probabilities", "novelty"
 VERSION = "1"
 JSON_LENGTH = "Inference-Header-Content-Length"
 MAX_JSON = 4 * 2**20  # bytes: longer lists of numbers hold the event loop up
