@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from pawprint.engine import Network
 from pawprint.errors import BundleError, PhotoError
 from pawprint.parallel import map_chunks
 
+_Answer = TypeVar("_Answer")
+_Named = tuple[str, Callable[[], Pixels]]  # a photo's name, and what decodes it
 Photo = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 
 UNKNOWN = "unknown"  # the label of a photo of no class
@@ -69,20 +71,26 @@ class Classifier:
         folder: a bundle, or a run with a bundle in `model/`; by default the starter, which comes
             with pawprint and tells cats from dogs.
         streams: how many photos to compute at once; by default one a core.
+        embeds: compute embeddings, too, for `embed_reads`.
 
     Raises:
         BundleError: there is none, or any byte of it was changed.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str] = starter.BUNDLE, *, streams: int | None = None
+        self,
+        folder: str | os.PathLike[str] = starter.BUNDLE,
+        *,
+        streams: int | None = None,
+        embeds: bool = False,
     ) -> None:
         self.path = bundle.find(folder)
         self.card, onnx = bundle.read(self.path)
         # Compiled beside what follows: the first photos are decoded meanwhile.
         pool = ThreadPoolExecutor(1)
         outputs = ["probabilities", *(["novelty"] if self.card.unknown else [])]
-        self._network = pool.submit(Network, onnx, outputs, streams=streams)
+        more = ["embedding"] if embeds else []
+        self._network = pool.submit(Network, onnx, outputs, more=more, streams=streams)
         pool.shutdown(wait=False)
         self._streams = streams
         self._heatmap_network: Network | None = None
@@ -140,12 +148,41 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """Like `predict_many`, for photos that are not files: names, and what reads their bytes."""
 
-        def pixels(name: str, read: Callable[[], bytes]) -> Pixels:
-            return self.card.preprocessing.from_bytes(read(), name)
-
-        named = ((name, partial(pixels, name, read)) for name, read in reads)
+        named = ((name, partial(self._read, name, read)) for name, read in reads)
         for predictions in map_chunks(self._work, named, size=_CHUNK, workers=workers):
             yield from predictions
+
+    def embed_reads(
+        self, reads: Iterable[tuple[str, Callable[[], bytes]]], *, workers: int | None = None
+    ) -> Iterator[tuple[Prediction, NDArray[np.float16] | None]]:
+        """As `predict_reads`, with embeddings: what the answering layer sees of each photo.
+
+        The classifier was made with `embeds`.
+
+        Returns:
+            With each Prediction the embedding, float16, shape (features,); None where the photo
+            cannot be read, or an imported network has none.
+        """
+
+        has_any = self.embedding_size > 0
+
+        def answer(pixels: Pixels, name: str) -> tuple[Prediction, NDArray[np.float16] | None]:
+            given, novelty, last = self._found(pixels)
+            embedding = last.astype(np.float16) if has_any else None
+            return self._answer(given, novelty, name), embedding
+
+        def work(photos: Sequence[_Named]) -> list[tuple[Prediction, NDArray[np.float16] | None]]:
+            return _all(photos, answer, lambda error, name: (_unanswered(error, name), None))
+
+        named = ((name, partial(self._read, name, read)) for name, read in reads)
+        for answers in map_chunks(work, named, size=_CHUNK, workers=workers):
+            yield from answers
+
+    @property
+    def embedding_size(self) -> int:
+        """How many numbers an embedding has; 0 where the network gives none, or was not asked."""
+        network = self._network.result()
+        return network.shape(-1)[0] if network.names[-1] == "embedding" else 0
 
     def answer(self, pixels: Pixels, name: str) -> Prediction:
         """Answer for a photo that is preprocessed already; any thread may call.
@@ -154,7 +191,10 @@ class Classifier:
             pixels: uint8, shape (size, size, 3).
             name: what the answer calls the photo.
         """
-        plain, novelty = self.measure(pixels)
+        return self._answer(*self.measure(pixels), name)
+
+    def _answer(self, plain: NDArray[np.float64], novelty: float | None, name: str) -> Prediction:
+        """What the network's probabilities and novelty say of a photo."""
         given = at_temperature(plain, self.card.temperature)
         over = given[1] >= self.card.threshold if len(given) == 2 else given.argmax()
         best = int(over)
@@ -185,13 +225,18 @@ class Classifier:
             Its probabilities before the temperature, float64, shape (classes,), and its novelty,
             where the network has it.
         """
+        given, novelty, _ = self._found(pixels)
+        return given, novelty
+
+    def _found(self, pixels: Pixels) -> tuple[NDArray[np.float64], float | None, NDArray[Any]]:
+        """As `measure`, and the last of the network's outputs."""
         network = self._network.result()
         found = network(pixels)
-        given = found[0].astype(np.float64)
+        given, last = found[0].astype(np.float64), found[-1].copy()
         novelty = float(found[1][0]) if self.card.unknown else None
         if self.card.mirror:
             given = (given + network(mirrored(pixels))[0]) / 2
-        return given, novelty
+        return given, novelty, last
 
     def heatmap(self, pixels: Pixels, label: str) -> NDArray[np.float32] | None:
         """How much each place of a photo speaks for a class (Zhou et al. 2016).
@@ -250,20 +295,11 @@ class Classifier:
             raise BundleError(f"{self.path} was replaced after it was opened; load it again")
         return onnx
 
-    def _work(self, photos: Sequence[tuple[str, Callable[[], Pixels]]]) -> list[Prediction]:
-        """Decode all, then answer all: a core is quicker when it stays at one kind of work."""
-        decoded: list[tuple[str, Pixels | PhotoError]] = []
-        for name, pixels in photos:
-            try:
-                decoded.append((name, pixels()))
-            except PhotoError as error:
-                decoded.append((name, error))
-        return [
-            Prediction(name, None, None, {}, error=found.reason)
-            if isinstance(found, PhotoError)
-            else self.answer(found, name)
-            for name, found in decoded
-        ]
+    def _work(self, photos: Sequence[_Named]) -> list[Prediction]:
+        return _all(photos, self.answer, _unanswered)
+
+    def _read(self, name: str, read: Callable[[], bytes]) -> Pixels:
+        return self.card.preprocessing.from_bytes(read(), name)
 
     def _pixels(self, photo: Photo) -> Pixels:
         preprocessing, name = self.card.preprocessing, _name(photo)
@@ -274,6 +310,28 @@ class Classifier:
         if isinstance(photo, np.ndarray):
             return preprocessing.from_array(photo, name)
         return preprocessing.from_bytes(read_file(photo), name)
+
+
+def _all(
+    photos: Sequence[_Named],
+    answer: Callable[[Pixels, str], _Answer],
+    unanswered: Callable[[PhotoError, str], _Answer],
+) -> list[_Answer]:
+    """Decode all, then answer all: a core is quicker when it stays at one kind of work."""
+    decoded: list[tuple[str, Pixels | PhotoError]] = []
+    for name, pixels in photos:
+        try:
+            decoded.append((name, pixels()))
+        except PhotoError as error:
+            decoded.append((name, error))
+    return [
+        unanswered(found, name) if isinstance(found, PhotoError) else answer(found, name)
+        for name, found in decoded
+    ]
+
+
+def _unanswered(error: PhotoError, name: str) -> Prediction:
+    return Prediction(name, None, None, {}, error=error.reason)
 
 
 def at_temperature(probabilities: NDArray[Any], temperature: float) -> NDArray[np.float64]:

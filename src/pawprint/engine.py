@@ -64,11 +64,13 @@ class Network:
     Args:
         onnx: the network's bytes; one input, uint8 of shape (n, size, size, 3).
         outputs: which outputs to compute; the rest is not compiled.
+        more: further ones to compute, where the network has them.
         precision: float32 for answers, bfloat16 for features.
         streams: how many photos at once; by default one a core.
 
     Attributes:
         offers: the names of all outputs that it could compute.
+        names: of those that it computes, in order.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Network:
         onnx: bytes,
         outputs: Sequence[str],
         *,
+        more: Sequence[str] = (),
         precision: Precision = "float32",
         streams: int | None = None,
     ) -> None:
@@ -87,7 +90,8 @@ class Network:
             ) from None
         model = openvino.Core().read_model(onnx)
         self.offers = frozenset(name for output in model.outputs for name in output.names)
-        wanted = [model.output(name) for name in outputs]
+        self.names = (*outputs, *(name for name in more if name in self.offers))
+        wanted = [model.output(name) for name in self.names]
         model = openvino.Model(wanted, model.get_parameters(), "pawprint")
         model.reshape([1, *list(model.input(0).partial_shape)[1:]])
         self._compiled = openvino.Core().compile_model(
@@ -106,7 +110,7 @@ class Network:
 
     def shape(self, output: int = 0) -> tuple[int, ...]:
         """The shape of one photo's output, without the leading 1."""
-        return tuple(self._compiled.output(output).shape)[1:]
+        return tuple(self._compiled.outputs[output].shape)[1:]
 
     def photo_shape(self) -> tuple[int, ...]:
         """The shape of the photo that it takes."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Protocol
 
 
@@ -18,6 +20,9 @@ class Advance(Protocol):
     def __call__(self, done: int, /, note: str = "") -> None:
         """`note` is a few words to show until the next."""
         ...
+
+
+_EVERY = 30.0  # seconds between lines, where there is no terminal
 
 
 def _unheard(done: int, /, note: str = "") -> None:
@@ -70,9 +75,9 @@ class Terminal:
 
     @contextlib.contextmanager
     def step(self, what: str, total: int | None) -> Iterator[Advance]:
-        """Show a bar until the step ends."""
+        """Show a bar until the step ends; where there is no terminal, a line now and then."""
         if not sys.stderr.isatty():
-            yield _unheard
+            yield _Lines(what, total, self.log) if total else _unheard
             return
         from rich import progress
 
@@ -112,6 +117,26 @@ class Terminal:
     def log(self, line: str) -> None:
         """Print the line."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Lines:
+    """An Advance that logs a line twice a minute, for steps that last so long."""
+
+    def __init__(self, what: str, total: int, log: Callable[[str], None]) -> None:
+        self._what, self._total, self._log = what, total, log
+        self._done, self._begun = 0, time.monotonic()
+        self._next = self._begun + _EVERY
+
+    def __call__(self, done: int, /, note: str = "") -> None:
+        """Count, and log when it is time."""
+        self._done += done
+        now = time.monotonic()
+        if now >= self._next:
+            rate = self._done / (now - self._begun)
+            left = timedelta(seconds=round((self._total - self._done) / max(rate, 1e-9)))
+            counts = f"{self._done:,} of {self._total:,}"
+            self._log(f"{self._what}: {counts}, {rate:,.0f}/s, {left} left")
+            self._next = now + _EVERY
 
 
 SILENT = Silent()

@@ -18,6 +18,7 @@ from pawprint.cli import (
     check,
     compare,
     datasets,
+    embed,
     evaluate,
     export,
     importing,
@@ -45,6 +46,7 @@ app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("review")(review.review)
 app.command("predict")(predict.predict)
+app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)

@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from pawprint.cli.jobs import (
+    SOME_UNREADABLE,
+    ActorCpusOption,
+    AddressOption,
+    EngineName,
+    EngineOption,
+    PartSizeOption,
+    make_engine,
+    run,
+)
 from pawprint.errors import PawprintError
 
 if TYPE_CHECKING:
     from pawprint.classifier import Classifier, Prediction
+    from pawprint.scale.engines import Engine
 
     Row = tuple[Prediction, Path | None]  # and the file that shows what the answer rests on
-
-SOME_UNREADABLE = 3
 
 
 def predict(
@@ -42,6 +51,21 @@ def predict(
             "speaks for the answer.",
         ),
     ] = None,
+    out: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Write Parquet files into a folder instead, of any number of photos: of one "
+            "SOURCE, a folder or a list (.txt, .csv, .jsonl, .parquet), also at an address such as "
+            "s3://bucket/photos. What is interrupted goes on with the same command.",
+        ),
+    ] = None,
+    engine: EngineOption = EngineName.local,
+    address: AddressOption = None,
+    actor_cpus: ActorCpusOption = 1,
+    part_size: PartSizeOption = None,
 ) -> None:
     """Say what is on each photo.
 
@@ -56,6 +80,13 @@ def predict(
 
     if as_json and as_csv:
         raise PawprintError("--json and --csv were both given; choose one")
+    if out is not None:
+        if as_json or as_csv or explain is not None:
+            raise PawprintError("--out writes Parquet files, without --json, --csv or --explain")
+        _to_parts(paths, out, make_engine(engine, address, actor_cpus), part_size)
+        return
+    if engine is not EngineName.local or address is not None or part_size is not None:
+        raise PawprintError("--engine, --address and --part-size need --out DIR")
     model, photos = _told_apart(paths)
     classifier = load(model)
     if model is None:
@@ -79,6 +110,21 @@ def predict(
             file=sys.stderr,
         )
         raise typer.Exit(SOME_UNREADABLE)
+
+
+def _to_parts(paths: list[str], out: str, engine: Engine, part_size: int | None) -> None:
+    """Write predictions of a source as Parquet files."""
+    from pawprint import starter
+    from pawprint.scale.predicting import Predictions
+
+    if len(paths) > 2:
+        raise PawprintError(
+            f"with --out expected [MODEL] and one SOURCE, got {len(paths)}; list them in a file"
+        )
+    if len(paths) == 1:
+        print("no model was named, so the starter answers", file=sys.stderr)
+    model = paths[0] if len(paths) == 2 else starter.BUNDLE
+    run(Predictions(model), paths[-1], out, engine, part_size)
 
 
 def _told_apart(paths: list[str]) -> tuple[str | None, list[str]]:

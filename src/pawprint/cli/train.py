@@ -16,21 +16,35 @@ _SHOWN = 5
 
 def train(
     source: Annotated[
-        str,
+        Optional[str],  # noqa: UP045 - typer reads this at run time
         typer.Argument(
-            metavar="SOURCE",
+            metavar="[SOURCE]",
             help="A folder of class folders, a zip or tar of one, an https address of such an "
             "archive, a .csv or .jsonl of path and label, a dataset's name (pawprint datasets "
             "list), or tfds:NAME.",
         ),
-    ],
+    ] = None,
+    features: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="DIR",
+            help="Train on what pawprint embed wrote instead of on photos: any number, also more "
+            "than fits into memory.",
+        ),
+    ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads this at run time
         typer.Option("--out", "-o", help="The run's folder.  [default: runs/SOURCE-TIME]"),
     ] = None,
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="A recipe's name, or a TOML file.")
-    ] = "quick",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="A recipe's name, or a TOML file.  [default: quick; with --features the one that "
+            "was embedded with]",
+        ),
+    ] = None,
     changes: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
@@ -131,16 +145,52 @@ def train(
     ] = True,
 ) -> None:
     """Train a classifier on a folder or archive of photos, and write the run to a folder."""
+    from pawprint.errors import PawprintError
     from pawprint.progress import Terminal
+    from pawprint.training import recipe_changes
     from pawprint.training.recipe_files import parse_change
     from pawprint.training.run import train as run_training
     from pawprint.training.time_limit import seconds
 
     changed = dict(map(parse_change, changes or []))
+    if decision is not None:
+        changed["decision"] = decision
+    if features is not None:
+        _expect_none_but_features(
+            SOURCE=source,
+            **{
+                "--group-by": group_by,
+                "--exclude": exclude,
+                "--corrections": corrections,
+                "--strict": strict,
+                "--resume": resume,
+                "--time-limit": time_limit,
+                "--tensorboard": tensorboard,
+                "--no-cache": not cache,
+            },
+        )
+        given = recipe_changes.said(
+            changed, backbone=backbone, weights=weights, seed=seed, validation=validation
+        )
+        from pawprint.training.from_features import train_on_features
+
+        run = train_on_features(
+            features,
+            recipe=recipe,
+            changes=given,
+            out=out,
+            offline=offline,
+            report=report,
+            progress=Terminal(),
+        )
+        typer.echo(_summary(run))
+        return
+    if source is None:
+        raise PawprintError("name the photos to train on, or --features DIR")
     run = run_training(
         source,
-        recipe=recipe,
-        changes=changed if decision is None else {**changed, "decision": decision},
+        recipe=recipe or "quick",
+        changes=changed,
         out=out,
         backbone=backbone,
         weights=weights,
@@ -159,6 +209,14 @@ def train(
         progress=Terminal(),
     )
     typer.echo(_summary(run))
+
+
+def _expect_none_but_features(**given: object) -> None:
+    """Refuse what is for photos, where features are given."""
+    from pawprint.errors import PawprintError
+
+    if named := [name for name, value in given.items() if value]:
+        raise PawprintError(f"{', '.join(named)} is for photos, and --features has none; leave out")
 
 
 def _summary(run: Run) -> str:

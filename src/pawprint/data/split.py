@@ -54,9 +54,9 @@ def assign(
     }
     out: set[str] = set()
     held: Counter[str] = Counter()
-    for draw, key in sorted((_draw(key, f"{seed}:{purpose}"), key) for key in counts):
+    for drawn, key in sorted((draw(key, f"{seed}:{purpose}"), key) for key in counts):
         own = counts[key]
-        wanted = draw < fraction or any(held[c] < max(1, least[c]) for c in own)
+        wanted = drawn < fraction or any(held[c] < max(1, least[c]) for c in own)
         # What is too large for one of its classes trains; a smaller one may fit.
         if wanted and all(held[label] + count <= most[label] for label, count in own.items()):
             out.add(key)
@@ -108,7 +108,7 @@ def assign_folds(
     photos, of_class = [0] * count, {label: [0] * count for label in by_class}
     # Classes of few keys first, before the others have settled where those go that they share.
     for label in sorted(by_class, key=lambda label: (len(by_class[label]), label)):
-        for key in sorted(by_class[label], key=lambda key: _draw(key, str(seed))):
+        for key in sorted(by_class[label], key=lambda key: draw(key, str(seed))):
             if key in fold_of:
                 continue
             # To where fewest of the class are, and of those to where fewest photos are.
@@ -145,6 +145,7 @@ def _counted(
     return counts, by_class
 
 
-def _draw(key: str, salt: str) -> float:
+def draw(key: str, salt: str) -> float:
+    """A number that follows from a key and the salt alone, evenly between 0 and 1."""
     digest = hashlib.sha256(f"{salt}:{key}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8]) / 2**64

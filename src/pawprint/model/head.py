@@ -105,7 +105,7 @@ def fit(features: Floats, labels: NDArray[np.int64], *, seed: int = 0) -> Head:
     if features.ndim == 2:
         features = features[:, np.newaxis]
     weight, unit = "balanced" if uneven(labels) else None, _unit(features)
-    with _solving():
+    with solving():
         choice = _choose(features, labels, weight, unit, seed)
         strength = next((row["strength"] for row in choice if row["chosen"]), DEFAULT)
         regression = _regression(strength / unit, weight)
@@ -159,7 +159,7 @@ def out_of_fold(
         regression.fit(x, y)
         given[np.ix_(held, there)] = regression.predict_proba(features[held])
 
-    with _solving(), ThreadPoolExecutor(_AT_ONCE) as pool:
+    with solving(), ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(judge, np.unique(fold_of).tolist()))
     return given
 
@@ -171,7 +171,7 @@ def _unit(features: Floats) -> float:
 
 
 @contextmanager
-def _solving() -> Iterator[None]:
+def solving() -> Iterator[None]:
     """One thread, and no warnings of the weakest strengths, which the log loss judges as found."""
     try:
         from sklearn.exceptions import ConvergenceWarning
@@ -220,12 +220,17 @@ def _choose(
             losses[place] -= float(np.log(own).sum())
             right[place] += int((given.argmax(axis=1) == truth).sum())
         total += len(truth)
-    best = int(losses.argmin())
+    return compared((losses / total).tolist(), (right / total).tolist())
+
+
+def compared(losses: Sequence[float], accuracies: Sequence[float]) -> list[dict[str, Any]]:
+    """A row for each of `STRENGTHS`, as a `Head` keeps them; that of the least loss is chosen."""
+    best = int(np.argmin(losses))
     return [
         {
             "strength": strength,
-            "log_loss": float(losses[place] / total),
-            "accuracy": float(right[place] / total),
+            "log_loss": losses[place],
+            "accuracy": accuracies[place],
             "chosen": place == best,
         }
         for place, strength in enumerate(STRENGTHS)

@@ -82,7 +82,7 @@ class EnginePrefixes:
         self, backbone: Backbone, cuts: Sequence[tuple[str, bool]], precision: engine.Precision
     ) -> None:
         names = [f"features_{number}" for number in range(len(cuts))]
-        onnx = _onnx(backbone, dict(zip(names, cuts, strict=True)))
+        onnx = prefixes_onnx(backbone, dict(zip(names, cuts, strict=True)))
         self._network = engine.Network(onnx, names, precision=precision)
         self.key: dict[str, str | int | float] = {}
         self.shape: tuple[int, ...] = (
@@ -206,10 +206,10 @@ def _by_engine(precision: engine.Precision) -> str:
 
 def prefix_onnx(backbone: Backbone, cut: str, *, pooled: bool = False) -> bytes:
     """The layers up to a cut as an ONNX network: `image` uint8 in, `features` out."""
-    return _onnx(backbone, {"features": (cut, pooled)})
+    return prefixes_onnx(backbone, {"features": (cut, pooled)})
 
 
-def _onnx(backbone: Backbone, outputs: Mapping[str, tuple[str, bool]]) -> bytes:
+def prefixes_onnx(backbone: Backbone, outputs: Mapping[str, tuple[str, bool]]) -> bytes:
     """An ONNX network from `image` to features by their names, each of a cut, pooled or not."""
     places = {step.name: number for number, step in enumerate(backbone.steps)}
     highest = max((cut for cut, _ in outputs.values()), key=places.__getitem__)
@@ -231,6 +231,13 @@ def _onnx(backbone: Backbone, outputs: Mapping[str, tuple[str, bool]]) -> bytes:
 def _key(
     backbone: Backbone, cut: str, pooled: bool, computed_by: str
 ) -> dict[str, str | int | float]:
+    return {**network_key(backbone, cut, pooled=pooled), "computed_by": computed_by}
+
+
+def network_key(
+    backbone: Backbone, cut: str, *, pooled: bool = False
+) -> dict[str, str | int | float]:
+    """The part of a prefix's key that says what is computed, whoever computes it."""
     return {
         "backbone": backbone.name,
         # Of these layers alone: what is above the cut may have been trained meanwhile.
@@ -241,7 +248,6 @@ def _key(
         "offset": _one(backbone.offset),
         "cut": cut,
         "pooled": str(pooled),
-        "computed_by": computed_by,
     }
 
 

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pawprint.data.reading import Read
 from pawprint.model import head
 from pawprint.model.prefix import Prefix
+from pawprint.training.feeds import Batch, Photos
 from pawprint.training.recipe import GradientStage, View
-from pawprint.training.views import Views
 
-Batch = tuple[NDArray[Any], ...]
+if TYPE_CHECKING:
+    from pawprint.training.views import Views
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,23 @@ class Side:
     reads: Sequence[Read]
     labels: NDArray[np.int64]
 
+    @property
+    def by_content(self) -> NDArray[np.int64]:
+        """The photos' numbers in an order that follows from what they contain; int, shape (n,)."""
+        return np.argsort([read.sha256 for read in self.reads], kind="stable")
+
     def part(self, picked: NDArray[np.bool_]) -> Side:
         """Some of its photos: those that are true in `picked`, of shape (n,)."""
         reads = [read for read, wanted in zip(self.reads, picked, strict=True) if wanted]
         return Side(reads, self.labels[picked])
 
 
-def steps(stage: GradientStage, side: Side) -> int:
+def steps(stage: GradientStage, side: Photos) -> int:
     """How many batches an epoch has."""
     return -(-_seen(stage, side) // stage.batch_size)
 
 
-def _seen(stage: GradientStage, side: Side) -> int:
+def _seen(stage: GradientStage, side: Photos) -> int:
     """How many photos an epoch shows, each view counted."""
     return max(1, len(stage.cached_views)) * len(side.reads)
 
@@ -80,7 +86,7 @@ def epoch_batches(
     """
     order = np.random.default_rng(moment).permutation(_seen(stage, side))
     # By what the photos contain, so that renaming one does not change the order.
-    ranked = np.argsort([read.sha256 for read in side.reads], kind="stable")
+    ranked = side.by_content
     view_of, places = np.divmod(order, len(side.reads))
     rows = ranked[places]
     starts = range(0, len(order), stage.batch_size)
@@ -94,11 +100,9 @@ def epoch_batches(
             _stored(side, views, prefix, rows[start:end], view_of[start:end], stage.cached_views)
             for start, end in zip(starts, ends, strict=True)
         )
-    truth = _truth(side.labels, classes)
-    weights = _weights(side.labels, weighed=stage.class_weights)
+    told = Told(side.labels, classes, weighed=stage.class_weights)
     for start, batch in zip(starts, batches, strict=True):
-        picked = rows[start : start + stage.batch_size]
-        yield batch.astype(np.float32), truth[picked], weights[picked]
+        yield batch.astype(np.float32), *told(rows[start : start + stage.batch_size])
 
 
 def _stored(
@@ -118,19 +122,28 @@ def _stored(
     return batch
 
 
-def _truth(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Labels as the loss wants them: (n, 1) for two classes, else a row of zeros and a one."""
-    if classes == 2:
-        return labels[:, np.newaxis].astype(np.float32)
-    return np.eye(classes, dtype=np.float32)[labels]
+class Told:
+    """What a batch is told of its photos, besides their features.
 
+    Args:
+        labels: int, shape (n,), of all photos.
+        classes: how many.
+        weighed: weigh classes where their numbers differ much.
+    """
 
-def _weights(labels: NDArray[np.int64], *, weighed: bool) -> NDArray[np.float32]:
-    """A weight for each photo, 1 on average; other than 1 where classes differ much in number."""
-    if not weighed or not head.uneven(labels):
-        return np.ones(len(labels), np.float32)
-    counts = np.bincount(labels)
-    return (len(labels) / (len(counts) * counts[labels])).astype(np.float32)
+    def __init__(self, labels: NDArray[np.int64], classes: int, *, weighed: bool) -> None:
+        self._labels, self._classes = labels, classes
+        counts = np.bincount(labels, minlength=classes)
+        self._weights = np.ones(classes, np.float32)
+        if weighed and head.uneven(labels):  # 1 on average
+            self._weights = (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+    def __call__(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The truth as the loss wants it, (n, 1) or (n, classes), and a weight for each photo."""
+        labels = self._labels[rows]
+        if self._classes == 2:
+            return labels[:, np.newaxis].astype(np.float32), self._weights[labels]
+        return np.eye(self._classes, dtype=np.float32)[labels], self._weights[labels]
 
 
 class Handed:

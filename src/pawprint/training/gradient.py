@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,12 +20,13 @@ from pawprint.model.network import Network
 from pawprint.model.prefix import Prefix
 from pawprint.model.suffix import cut_below, first_trained, set_trained
 from pawprint.progress import Advance, Progress
-from pawprint.training.batches import Handed, Side, epoch_batches, row_shapes, steps
+from pawprint.training.batches import Handed, row_shapes, steps
 from pawprint.training.checkpoint import Arrays, Checkpoints, Kept, Progressed
+from pawprint.training.feeds import Feeds, Photos
 from pawprint.training.recipe import MIRROR, GradientStage, Stage, View
 from pawprint.training.rollback import Standing
 from pawprint.training.time_limit import TimeLimit
-from pawprint.training.views import Part, Views
+from pawprint.training.views import Part
 
 _TINY = 1e-7  # as Keras clips probabilities before it takes their logarithm
 _FALL = 1e-4  # what the loss must fall by to leave a plateau, as in Keras' ReduceLROnPlateau
@@ -54,8 +55,8 @@ class Material:
     """
 
     network: Network
-    views: Views
-    sides: dict[str, Side]
+    views: Feeds
+    sides: Mapping[str, Photos]
     classes: int
     seed: int
     checkpoints: Checkpoints | None
@@ -136,17 +137,10 @@ class GradientFit:
 
     def predict(self, side: str) -> NDArray[np.float64]:
         """Probabilities of one side's photos by the network as it is, float64, (n, classes)."""
-        material, reads = self._material, self._material.sides[side].reads
-        hashes = [read.sha256 for read in reads]
-        given = []
+        material, given = self._material, []
         for view in material.judged_views:
-            material.views.need(reads, self._exact, view)
-            store = material.views.store(self._exact, view)
-            parts = []
-            for start in range(0, len(hashes), network.TAKEN):
-                taken = store.take(hashes[start : start + network.TAKEN], self._exact.dtype)
-                parts.append(network.probabilities(self._model, taken))
-            given.append(np.vstack(parts))
+            chunks = material.views.chunks(material.sides[side], self._exact, view)
+            given.append(np.vstack([network.probabilities(self._model, some) for some in chunks]))
         return np.asarray(np.mean(given, axis=0))
 
     def _bring_features(self) -> None:
@@ -203,10 +197,9 @@ class GradientFit:
         """One pass over the photos; the mean loss, without penalties, and the accuracy."""
         material = self._material
         batches = Handed(
-            epoch_batches(
+            material.views.batches(
                 self._stage,
                 material.sides[TRAIN],
-                material.views,
                 self._prefix,
                 material.classes,
                 (material.seed, self._so_far.stage, epoch),
@@ -292,7 +285,7 @@ def stage_part(stage: Stage, backbone: Backbone, *, pools: bool) -> Part:
 
 
 def stage_prefixes(
-    stage: Stage, views: Views, backbone: Backbone, *, pools: bool
+    stage: Stage, views: Feeds, backbone: Backbone, *, pools: bool
 ) -> tuple[Prefix, Prefix]:
     """What makes a stage's features, compiled: of photos that train, and of those that judge.
 

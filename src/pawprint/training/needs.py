@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pawprint.data.split import TRAIN, VALIDATION
+from pawprint.model import backbones
 from pawprint.model.backbones import Backbone
 from pawprint.model.head_layers import AveragePool
 from pawprint.training.gradient import stage_part
@@ -16,6 +17,26 @@ from pawprint.training.recipe import MIRROR, Recipe, View
 from pawprint.training.views import Part
 
 Wanted = dict[View, list[Part]]  # by view, what is to be computed of it; view 0 is always there
+
+
+def load_backbone(recipe: Recipe, offline: bool = False) -> Backbone:
+    """A recipe's pretrained network.
+
+    Args:
+        recipe: names it.
+        offline: never download its weights.
+
+    Raises:
+        WeightsError: they are not to be had.
+    """
+    return backbones.build(
+        recipe.backbone.name,
+        size=recipe.data.size,
+        alpha=recipe.backbone.alpha,
+        weights=recipe.backbone.weights,
+        offline=offline,
+        seed=recipe.data.seed,
+    )
 
 
 def first_parts(recipe: Recipe, backbone: Backbone) -> dict[str, Wanted]:

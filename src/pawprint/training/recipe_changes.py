@@ -8,9 +8,40 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from pawprint import starter
+from pawprint.model import applications, starter_network
 from pawprint.training.recipe import Recipe
 from pawprint.training.recipe_faults import LISTS, TABLES, Fault, nearest
 from pawprint.training.toml_lines import Place
+
+
+def said(
+    changes: Mapping[str, Any] | None,
+    *,
+    backbone: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    validation: float | None = None,
+    group_by: str | None = None,
+) -> dict[str, Any]:
+    """What a caller said in place of what the recipe says, by its place; as of `run.train`."""
+    name, alpha = (None, None) if backbone is None else applications.parse(backbone)
+    given = {
+        "backbone.name": name,
+        "backbone.weights": None if weights is None else os.fspath(weights),
+        "data.seed": seed,
+        "data.validation": validation,
+        "data.group_by": group_by,
+    }
+    width = {} if alpha is None else {"backbone.alpha": alpha}  # may be changed by itself
+    said = {place: value for place, value in given.items() if value is not None}
+    made = {**width, **(changes or {}), **said}
+    if name == starter.NAME:  # has weights of its own, and is made for small photos
+        made.setdefault("backbone.weights", name)
+        made.setdefault("data.size", starter_network.SIZE)
+    if "data.validation" in made:  # who says how many to hold out wants some held out
+        made.setdefault("data.folds", 0)
+    return made
 
 
 def apply(values: dict[str, Any], changes: Mapping[str, Any]) -> list[tuple[str, Place | Fault]]:

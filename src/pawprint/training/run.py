@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pawprint import bundle, starter
+from pawprint import bundle
 from pawprint.classifier import UNKNOWN, Classifier
 from pawprint.data import exclusions
 from pawprint.data.cache import cache_folder
@@ -20,16 +20,25 @@ from pawprint.doctor.findings import Finding
 from pawprint.errors import RecipeError
 from pawprint.evaluation import decision
 from pawprint.evaluation.metrics import Figures
-from pawprint.model import applications, backbones, network, starter_network
+from pawprint.model import network
 from pawprint.model.backbones import Backbone
 from pawprint.model.framework import load_keras
 from pawprint.progress import SILENT, Progress
-from pawprint.training import checkpoint, folds, recipe_files, stages, strangers, suspects
+from pawprint.training import (
+    checkpoint,
+    folds,
+    recipe_changes,
+    recipe_files,
+    stages,
+    strangers,
+    suspects,
+)
 from pawprint.training.answers import settle
 from pawprint.training.checkpoint import Checkpoints, Kept
 from pawprint.training.clock import Clock
 from pawprint.training.gradient import Material, Reporter
 from pawprint.training.look import Looked, look
+from pawprint.training.needs import load_backbone
 from pawprint.training.origin import Corrected, Origin, command
 from pawprint.training.recipe import Recipe
 from pawprint.training.rollback import Outcome
@@ -158,7 +167,14 @@ def train(
     """
     clock = Clock()
     limit = TimeLimit(time_limit, clock.start) if time_limit else None
-    changed = _changes(changes, backbone, weights, seed, validation, group_by)
+    changed = recipe_changes.said(
+        changes,
+        backbone=backbone,
+        weights=weights,
+        seed=seed,
+        validation=validation,
+        group_by=group_by,
+    )
     chosen = recipe_files.validate(recipe, changed)
     if time_limit and resume:
         raise RecipeError("a training with a time limit cannot be resumed: leave one of them out")
@@ -243,7 +259,16 @@ def _run(source: Source, folder: Path, origin: Origin, asked: _Asked) -> Run:
         suspect = suspects.find(looked, plain, fitted, material.network, judged)
     with progress.step("Writing the run", None):
         finished = Finished(
-            material, fitted, settled, tried, strange, suspect, looked, board.folder, len(before)
+            material,
+            views,
+            fitted,
+            settled,
+            tried,
+            strange,
+            suspect,
+            looked,
+            board.folder,
+            len(before),
         )
         record = write_run(folder, source, origin, finished, clock, report=asked.report)
     checkpoints.remove()
@@ -258,7 +283,7 @@ def _network(asked: _Asked) -> Backbone:
     """The pretrained network, loaded."""
     with asked.clock.part("loading the network"), asked.progress.step("Loading the network", None):
         load_keras().utils.set_random_seed(asked.recipe.data.seed)
-        built = _backbone(asked.recipe, asked.offline)
+        built = load_backbone(asked.recipe, asked.offline)
     if asked.limit:
         asked.limit.loaded()
     return built
@@ -309,34 +334,6 @@ def _judge(
     return {VALIDATION: in_folds or tried, **judged}, tried
 
 
-def _changes(
-    changes: Mapping[str, Any] | None,
-    backbone: str | None,
-    weights: str | os.PathLike[str] | None,
-    seed: int | None,
-    validation: float | None,
-    group_by: str | None,
-) -> dict[str, Any]:
-    """What the caller said in place of what the recipe says."""
-    name, alpha = (None, None) if backbone is None else applications.parse(backbone)
-    given = {
-        "backbone.name": name,
-        "backbone.weights": None if weights is None else os.fspath(weights),
-        "data.seed": seed,
-        "data.validation": validation,
-        "data.group_by": group_by,
-    }
-    width = {} if alpha is None else {"backbone.alpha": alpha}  # may be changed by itself
-    said = {place: value for place, value in given.items() if value is not None}
-    made = {**width, **(changes or {}), **said}
-    if name == starter.NAME:  # has weights of its own, and is made for small photos
-        made.setdefault("backbone.weights", name)
-        made.setdefault("data.size", starter_network.SIZE)
-    if "data.validation" in made:  # who says how many to hold out wants some held out
-        made.setdefault("data.folds", 0)
-    return made
-
-
 def _folder(out: str | os.PathLike[str] | None, name: str, resumed: Recipe | None) -> Path:
     """The run's folder, as said, or found among the unfinished ones, or named by the time."""
     if out is not None:
@@ -344,14 +341,3 @@ def _folder(out: str | os.PathLike[str] | None, name: str, resumed: Recipe | Non
     runs, prefix = Path("runs"), f"{name[:50]}-"
     found = checkpoint.newest(runs, prefix, resumed) if resumed else None
     return found or runs / f"{prefix}{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _backbone(recipe: Recipe, offline: bool) -> Backbone:
-    return backbones.build(
-        recipe.backbone.name,
-        size=recipe.data.size,
-        alpha=recipe.backbone.alpha,
-        weights=recipe.backbone.weights,
-        offline=offline,
-        seed=recipe.data.seed,
-    )

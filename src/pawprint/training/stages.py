@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from pawprint.data.dataset import Dataset
 from pawprint.data.split import TRAIN, VALIDATION
-from pawprint.model import head
 from pawprint.model.head import Head
-from pawprint.training.batches import Side
 from pawprint.training.checkpoint import Kept, Progressed
+from pawprint.training.feeds import Photos
 from pawprint.training.gradient import (
     Diverged,
     GradientFit,
@@ -156,12 +155,12 @@ def predictor(stage: Stage, material: Material) -> Predict:
     answering = Head(*material.network.top.get_weights())
 
     def predict(side: str) -> NDArray[np.float64]:
-        reads = material.sides[side].reads
-        asked = [read.sha256 for read in reads]
         given = []
         for view in material.judged_views:
-            material.views.need(reads, exact, view)
-            given.append(answering.probabilities(material.views.store(exact, view).take(asked)))
+            chunks = material.views.chunks(material.sides[side], exact, view)
+            given.append(
+                np.vstack([answering.probabilities(some.astype(np.float32)) for some in chunks])
+            )
         return np.asarray(np.mean(given, axis=0))
 
     return predict
@@ -232,12 +231,7 @@ def _fit_logistic(stage: LogisticStage, material: Material) -> list[dict[str, An
         trains = side == TRAIN
         for view in stage.cached_views if trains else material.judged_views:
             material.views.need(photos.reads, fast if trains else exact, view)
-    photos = material.sides[TRAIN]
-    order = head.spread(photos.labels, material.seed)
-    hashes = [photos.reads[row].sha256 for row in order]
-    with material.progress.step("Fitting the head", None):
-        seen = [material.views.store(fast, view).take(hashes) for view in stage.cached_views]
-        fitted = head.fit(np.stack(seen, axis=1), photos.labels[order], seed=material.seed)
+    fitted = material.views.fit_head(stage, material.sides[TRAIN], fast, material.seed)
     material.network.set_top(fitted)
     return list(fitted.choice)
 
@@ -265,6 +259,6 @@ class Judged:
         return 0 if self.fold_of is None else int(self.fold_of.max()) + 1
 
 
-def judge(dataset: Dataset, side: str, photos: Side, fitted: Fitted) -> Judged:
+def judge(dataset: Dataset, side: str, photos: Photos, fitted: Fitted) -> Judged:
     """Predict the photos of one side."""
     return Judged(dataset.rows(side), photos.labels, fitted.predict(side))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from pawprint.bundle import Unknown
 from pawprint.data.split import TRAIN, VALIDATION
 from pawprint.model import network, novelty
 from pawprint.model.novelty import Novelty
-from pawprint.training.batches import Side
+from pawprint.training.feeds import Photos
 from pawprint.training.gradient import Material, stage_part, stage_prefixes
 from pawprint.training.recipe import Stage
 
@@ -75,7 +76,8 @@ def fit(
     some = _some(sides[TRAIN])
     if fold_of is None:
         found = novelty.fit(embeddings(stage, material, TRAIN, sides[TRAIN].part(some)))
-        scores = found.scores(embeddings(stage, material, VALIDATION, sides[VALIDATION]))
+        judged = _chunks(stage, material, VALIDATION, sides[VALIDATION])
+        scores = np.concatenate([found.scores(some) for some in judged])
     else:
         own = embeddings(stage, material, TRAIN, sides[TRAIN])
         found, scores = novelty.fit(own[some]), np.empty(len(own))
@@ -87,15 +89,14 @@ def fit(
     return Strangers(limited, scores * (found.limit / limited.limit), refuse, learned)
 
 
-def _some(side: Side) -> NDArray[np.bool_]:
+def _some(side: Photos) -> NDArray[np.bool_]:
     """Which photos to fit to: at most so many, chosen by what they contain."""
-    hashes = np.array([read.sha256 for read in side.reads])
-    picked = np.zeros(len(hashes), dtype=bool)
-    picked[np.argsort(hashes, kind="stable")[:_MOST]] = True
+    picked = np.zeros(len(side.reads), dtype=bool)
+    picked[side.by_content[:_MOST]] = True
     return picked
 
 
-def embeddings(stage: Stage, material: Material, side: str, photos: Side) -> Embeddings:
+def embeddings(stage: Stage, material: Material, side: str, photos: Photos) -> Embeddings:
     """What the answering layer sees of some photos.
 
     Args:
@@ -107,16 +108,19 @@ def embeddings(stage: Stage, material: Material, side: str, photos: Side) -> Emb
     Returns:
         Shape (n, features).
     """
+    return np.vstack(list(_chunks(stage, material, side, photos)))
+
+
+def _chunks(stage: Stage, material: Material, side: str, photos: Photos) -> Iterator[Embeddings]:
+    """As `embeddings`, some photos at a time."""
     views, trained = material.views, material.network
     backbone = trained.backbone
     fast, exact = stage_prefixes(stage, views, backbone, pools=trained.pools)
     prefix = fast if side == TRAIN else exact
-    views.need(photos.reads, prefix)
-    store, hashes = views.store(prefix), [read.sha256 for read in photos.reads]
+    chunks = views.chunks(photos, prefix)
     part = stage_part(stage, backbone, pools=trained.pools)
     if part.pooled and trained.is_linear:
-        return np.asarray(store.take(hashes))
+        yield from (some.astype(np.float32) for some in chunks)
+        return
     model = network.upper_model(trained, part.cut, to_embedding=True)
-    starts = range(0, len(hashes), network.TAKEN)
-    taken = (store.take(hashes[start : start + network.TAKEN], prefix.dtype) for start in starts)
-    return np.vstack([network.outputs(model, some) for some in taken])
+    yield from (network.outputs(model, some) for some in chunks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,15 @@ _TOLERANCE = 1e-3  # in a probability, between the bundle's two networks
 _TOLERANCE_TO_FIGURES = 0.02  # to what was measured on features, which are kept in float16
 
 
+class NoPhotos(BundleError):
+    """There is no photo to ask the bundle about."""
+
+
 def try_bundle(
     folder: Path,
     model: Any,
-    source: Source,
     recipe: Recipe,
-    dataset: Dataset,
+    decode: Callable[[int], Pixels],
     judged: Judged,
     novelty: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
@@ -47,9 +50,8 @@ def try_bundle(
     Args:
         folder: the bundle.
         model: the Keras model that it was made of.
-        source: the photos.
         recipe: of the training.
-        dataset: the photos as a table.
+        decode: gives the pixels of the judged photo in a place, or raises PhotoError.
         judged: what the trained network gave to some of them.
         novelty: float64, shape (n,), of these, where it is known.
 
@@ -57,17 +59,11 @@ def try_bundle(
         How many photos were tried, how many labels differ, and the largest differences.
 
     Raises:
-        BundleError: it answers otherwise.
+        BundleError: it answers otherwise, or no photo is there to ask about.
     """
     classifier = Classifier(folder)
     step = max(1, len(judged.rows) // _TRIED_IN_ENGINE)
-    places, pixels = _pixels(
-        source,
-        recipe.data.preprocessing,
-        dataset,
-        judged,
-        range(0, len(judged.rows), step)[:_TRIED_IN_ENGINE],
-    )
+    places, pixels = _pixels(decode, range(0, len(judged.rows), step)[:_TRIED_IN_ENGINE])
     seen = np.stack(pixels[:_TRIED_IN_KERAS])
     by_keras = network.probabilities(model, seen)
     if recipe.mirror:
@@ -96,28 +92,34 @@ def try_bundle(
     }
 
 
-def _pixels(
-    source: Source,
-    preprocessing: Preprocessing,
-    dataset: Dataset,
-    judged: Judged,
-    places: Sequence[int],
-) -> tuple[list[int], list[Pixels]]:
-    """Decode some of the judged photos again; those that have gone meanwhile are left out."""
+def decoder(
+    source: Source, preprocessing: Preprocessing, dataset: Dataset, judged: Judged
+) -> Callable[[int], Pixels]:
+    """What decodes a judged photo of a source again, by its place."""
     by_path = {photo.path: photo for photo in source.photos}
 
-    def decode(some: Sequence[int]) -> list[tuple[int, Pixels]]:
+    def decode(place: int) -> Pixels:
+        path = dataset.photos[judged.rows[place]].path
+        return preprocessing.from_bytes(source.read(by_path[path]), path)
+
+    return decode
+
+
+def _pixels(
+    decode: Callable[[int], Pixels], places: Sequence[int]
+) -> tuple[list[int], list[Pixels]]:
+    """Decode some of the judged photos again; those that have gone meanwhile are left out."""
+
+    def decode_some(some: Sequence[int]) -> list[tuple[int, Pixels]]:
         decoded = []
         for place in some:
-            path = dataset.photos[judged.rows[place]].path
             with contextlib.suppress(PhotoError):
-                square = preprocessing.from_bytes(source.read(by_path[path]), path)
-                decoded.append((place, square))
+                decoded.append((place, decode(place)))
         return decoded
 
-    found = [one for some in map_chunks(decode, places, size=_CHUNK) for one in some]
+    found = [one for some in map_chunks(decode_some, places, size=_CHUNK) for one in some]
     if not found:
-        raise BundleError(f"{dataset.name}: the photos have gone while training; run it again")
+        raise NoPhotos("the photos have gone while training; run it again")
     return [place for place, _ in found], [square for _, square in found]
 
 

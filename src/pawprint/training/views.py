@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,16 @@ from pawprint.data.glance import Glances
 from pawprint.data.images import Pixels, mirrored
 from pawprint.data.reading import Fault, Read
 from pawprint.data.sources import Source
-from pawprint.model import features
+from pawprint.model import features, head
 from pawprint.model.backbones import Backbone
 from pawprint.model.feature_store import FeatureStore, Stores
+from pawprint.model.head import Head
+from pawprint.model.network import TAKEN
 from pawprint.model.prefix import Prefix, compile_prefix, compile_together, prefix_key
 from pawprint.progress import Progress
-from pawprint.training.recipe import MIRROR, Recipe, View
+from pawprint.training.batches import Side, epoch_batches
+from pawprint.training.feeds import Batch
+from pawprint.training.recipe import MIRROR, GradientStage, LogisticStage, Recipe, View
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,32 @@ class Views:
         _, faults = self.bring(reads, prefix, view)
         if faults:
             raise features.gone(faults[0])
+
+    def chunks(self, side: Side, prefix: Prefix, view: View = 0) -> Iterator[NDArray[Any]]:
+        """Features of a side's photos in order, some at a time, in the prefix's dtype."""
+        self.need(side.reads, prefix, view)
+        store, hashes = self.store(prefix, view), [read.sha256 for read in side.reads]
+        for start in range(0, len(hashes), TAKEN):
+            yield store.take(hashes[start : start + TAKEN], prefix.dtype)
+
+    def batches(
+        self,
+        stage: GradientStage,
+        side: Side,
+        prefix: Prefix,
+        classes: int,
+        moment: tuple[int, int, int],
+    ) -> Generator[Batch, None, None]:
+        """As of `epoch_batches`."""
+        return epoch_batches(stage, side, self, prefix, classes, moment)
+
+    def fit_head(self, stage: LogisticStage, side: Side, prefix: Prefix, seed: int) -> Head:
+        """Fit a logistic head on a side's photos."""
+        order = head.spread(side.labels, seed)
+        hashes = [side.reads[row].sha256 for row in order]
+        with self._progress.step("Fitting the head", None):
+            seen = [self.store(prefix, view).take(hashes) for view in stage.cached_views]
+            return head.fit(np.stack(seen, axis=1), side.labels[order], seed=seed)
 
     def fresh(
         self, reads: Sequence[Read], prefix: Prefix, *moment: int

@@ -30,15 +30,17 @@ from pawprint.evaluation.overfitting import overfitting
 from pawprint.model import network
 from pawprint.progress import Progress
 from pawprint.training import recipe_files
-from pawprint.training.answers import Settled
+from pawprint.training.answers import Answered, Settled
 from pawprint.training.clock import Clock
 from pawprint.training.gradient import Material
 from pawprint.training.look import Looked
 from pawprint.training.origin import Origin, before
+from pawprint.training.recipe import Recipe
 from pawprint.training.stages import Fitted, Judged
 from pawprint.training.strangers import Strangers
 from pawprint.training.suspects import Suspects
-from pawprint.training.trial import try_bundle
+from pawprint.training.trial import decoder, try_bundle
+from pawprint.training.views import Views
 
 try:
     from pawprint.report import photos, plots
@@ -71,6 +73,7 @@ class Finished:
 
     Args:
         material: the trained network and the photos.
+        views: the photos as the network sees them.
         fitted: how it went.
         settled: by side, what is answered; or, where there are folds, by others in its place.
         tried: what it predicts of some photos, for the bundle to be held against.
@@ -82,6 +85,7 @@ class Finished:
     """
 
     material: Material
+    views: Views
     fitted: Fitted
     settled: Settled
     tried: Judged
@@ -119,21 +123,21 @@ def write_run(
         (partial / "recipe.toml").write_text(recipe_files.to_toml(recipe), "utf-8")
         dataset.write_manifest(partial)
         _write_predictions(partial / "predictions.csv", dataset, settled, finished.strangers)
-        _write_json(partial / "findings.json", {"findings": told(looked.findings)})
-        _write_json(partial / "suspects.json", finished.suspects.to_dict())
-        _write_json(partial / "metrics.json", _metrics(finished.fitted, settled))
+        write_json(partial / "findings.json", {"findings": told(looked.findings)})
+        write_json(partial / "suspects.json", finished.suspects.to_dict())
+        write_json(partial / "metrics.json", make_metrics(finished.fitted, settled))
         record = _record(source, origin, finished, card)
         record |= {"bundle": checked, "seconds": clock.seconds}
-        _write_json(partial / "run.json", record)
+        write_json(partial / "run.json", record)
         if origin.corrected:
             (partial / APPLIED).write_bytes(origin.corrected.content)
     if report:
         with clock.part("report"):
-            _draw_report(folder, source, finished.material.progress)
+            draw_report(folder, source, finished.material.progress)
     return record
 
 
-def _draw_report(folder: Path, source: Source, progress: Progress) -> None:
+def draw_report(folder: Path, source: Source | None, progress: Progress) -> None:
     """Draw the run's page; the run is there already, and is not lost by what goes wrong here."""
     try:
         explain = explaining(Classifier(folder / "model"))
@@ -149,7 +153,16 @@ def _write_bundle(
     """Write the bundle and try it; its card, and how it compares with what was measured."""
     recipe, dataset, settled = finished.looked.recipe, finished.looked.dataset, finished.settled
     trained, strange = finished.material.network, finished.strangers
-    card = _card(finished)
+    backbone = finished.material.network.backbone
+    counts = {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)}
+    made_of = {
+        "source": dataset.name,
+        "recipe": recipe.model_dump(),
+        "dataset": dataset.fingerprint,
+        "photos": counts,
+        "backbone_weights": backbone.digest,
+    }
+    card = make_card(recipe, dataset.classes, settled, strange, made_of)
     main = settled.judged[VALIDATION]
     about = model_card(card, main.figures, settled.calibration, main.folds)
     onnx = network.to_onnx(trained, dataset.classes, strange.novelty if strange else None)
@@ -157,13 +170,14 @@ def _write_bundle(
     bundle.write(folder / "model", card, onnx, model, {MODEL_CARD: about})
     # In folds each score is by a novelty of its own.
     scores = strange.scores if strange and finished.looked.fold_of is None else None
-    checked = try_bundle(folder / "model", model, source, recipe, dataset, finished.tried, scores)
+    decode = decoder(source, recipe.data.preprocessing, dataset, finished.tried)
+    checked = try_bundle(folder / "model", model, recipe, decode, finished.tried, scores)
     if recipe.keras_h5:
         save_h5(model, folder / recipe.keras_h5)
     return card, checked
 
 
-def _metrics(fitted: Fitted, settled: Settled) -> dict[str, Any]:
+def make_metrics(fitted: Fitted, settled: Settled) -> dict[str, Any]:
     """What `metrics.json` says."""
     metrics = {side: found.figures.to_dict() for side, found in settled.judged.items()}
     metrics[VALIDATION] |= {
@@ -204,7 +218,8 @@ def _record(
         "folds": validation.folds,
         "restored": list(fitted.restored),
         "undone": list(fitted.undone),
-        "unknown": card.unknown and card.unknown.model_dump() | {"right": _right(finished)},
+        "unknown": card.unknown
+        and card.unknown.model_dump() | {"right": right_and_known(validation, finished.strangers)},
         "corrections": origin.corrected and origin.corrected.to_dict(),
         "before": before(origin, looked.recipe, dataset, validation),
         "resumed_after_epochs": finished.resumed,
@@ -212,9 +227,8 @@ def _record(
     }
 
 
-def _right(finished: Finished) -> int:
+def right_and_known(judged: Answered, strange: Strangers | None) -> int:
     """How many photos that judge are answered, not refused, and rightly so."""
-    judged, strange = finished.settled.judged[VALIDATION], finished.strangers
     known = strange.scores <= 1.0 if strange else np.ones(len(judged.truth), dtype=bool)
     return int((known & (judged.predicted == judged.truth)).sum())
 
@@ -232,13 +246,26 @@ def _notes(finished: Finished, origin: Origin, noticed: Sequence[str]) -> list[s
     return told
 
 
-def _card(finished: Finished) -> bundle.Card:
-    recipe, dataset = finished.looked.recipe, finished.looked.dataset
-    settled, strange = finished.settled, finished.strangers
+def make_card(
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    settled: Settled,
+    strange: Strangers | None,
+    made_of: dict[str, Any],
+) -> bundle.Card:
+    """What the bundle says of itself.
+
+    Args:
+        recipe: that it was trained by.
+        classes: names.
+        settled: how it answers.
+        strange: how unknown photos are told.
+        made_of: what it was made from, for people.
+    """
     validation = settled.judged[VALIDATION]
     found = validation.figures
     return bundle.Card(
-        classes=dataset.classes,
+        classes=classes,
         preprocessing=recipe.data.preprocessing,
         threshold=settled.threshold,
         mirror=recipe.mirror,
@@ -250,13 +277,7 @@ def _card(finished: Finished) -> bundle.Card:
             "accuracy": found.accuracy,
             "accuracy_interval": list(found.accuracy_interval),
         },
-        training={
-            "source": dataset.name,
-            "recipe": recipe.model_dump(),
-            "dataset": dataset.fingerprint,
-            "photos": {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)},
-            "backbone_weights": finished.material.network.backbone.digest,
-        },
+        training=made_of,
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -275,7 +296,7 @@ def _plot(folder: Path, finished: Finished) -> None:
 
 def _plot_photos(folder: Path, finished: Finished) -> None:
     """Some photos that were trained on, and what augmentation makes of one."""
-    views, side = finished.material.views, finished.material.sides[TRAIN]
+    views, side = finished.views, finished.material.sides[TRAIN]
     shown, titles = [], []
     for number, label in enumerate(finished.looked.dataset.classes[:_SAMPLED_CLASSES]):
         for row in np.flatnonzero(side.labels == number)[:_SAMPLED]:
@@ -329,7 +350,7 @@ def _write_predictions(
                 writer.writerow([photo.path, split, photo.label, predicted, far, *shown])
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
+def write_json(path: Path, values: dict[str, Any]) -> None:
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     path.write_text(text, "utf-8", errors="surrogateescape")  # names need not be text
 

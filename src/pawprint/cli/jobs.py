@@ -1,0 +1,105 @@
+"""What `predict --out` and `embed` share: engine, progress, summary. No verb of its own."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from pawprint.errors import PawprintError
+
+if TYPE_CHECKING:
+    from pawprint.scale.engines import Engine
+    from pawprint.scale.job import Computes, Finished
+
+
+SOME_UNREADABLE = 3
+
+
+class EngineName(enum.StrEnum):
+    """Who computes."""
+
+    local = "local"
+    ray = "ray"
+
+
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(help="Who computes: this process, or a Ray cluster (pip install '.[scale]')."),
+]
+AddressOption = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads this at run time
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Of the Ray cluster.  [default: RAY_ADDRESS, or one on this machine alone]",
+    ),
+]
+ActorCpusOption = Annotated[
+    int, typer.Option(min=1, max=1024, help="With Ray: CPUs for each actor and its network.")
+]
+PartSizeOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=1, max=1_000_000, help="Photos a part of the results.  [default: 1024]"),
+]
+
+
+def make_engine(name: EngineName, address: str | None, actor_cpus: int) -> Engine:
+    """The engine that was asked for."""
+    if name is EngineName.ray:
+        from pawprint.scale.ray_engine import RayEngine
+
+        return RayEngine(address, cpus=actor_cpus)
+    if address is not None:
+        raise PawprintError("--address is for --engine ray; give both or neither")
+    from pawprint.scale.engines import LocalEngine
+
+    return LocalEngine()
+
+
+def run(
+    computes: Computes, source: str, out: str, engine: Engine, part_size: int | None
+) -> Finished:
+    """Run a job and say what came of it; the exit code is 3 where photos could not be read."""
+    from pawprint.parts.places import place
+    from pawprint.progress import Terminal
+    from pawprint.scale.job import run_job
+
+    finished = run_job(
+        computes, place(source), place(out), engine, part_size=part_size, progress=Terminal()
+    )
+    typer.echo(_summary(finished))
+    if errors := finished.manifest["errors"]:
+        print(
+            f"{errors:,} of {finished.manifest['rows']:,} could not be read (exit code "
+            f"{SOME_UNREADABLE}); the column `error` says why",
+            file=sys.stderr,
+        )
+        raise typer.Exit(SOME_UNREADABLE)
+    return finished
+
+
+def _summary(finished: Finished) -> str:
+    """What came out and where it is."""
+    manifest = finished.manifest
+    rows, computed = manifest["rows"], finished.computed
+    there = f", {rows - computed:,} were there" if computed < rows else ""
+    labels = sorted(manifest["labels"].items(), key=lambda one: (-one[1], one[0]))
+    listed = ", ".join(f"{label} {count:,}" for label, count in labels[:8])
+    more = f" and {len(labels) - 8:,} more labels" if len(labels) > 8 else ""
+    lines = [
+        f"photos       {rows:,}: {computed:,} computed now{there}",
+        f"labels       {listed or 'none'}{more}",
+        f"errors       {manifest['errors']:,}"
+        + (
+            f", {manifest['unreachable']:,} of them of a store that failed: the same command tries "
+            "these again"
+        )
+        * bool(manifest["unreachable"]),
+        f"engine       {manifest['engine']}",
+        f"time         {finished.seconds:.1f} s"
+        + f" ({computed / finished.seconds:,.0f} photos/s)" * bool(computed),
+        f"results      {finished.place / 'parts'} ({len(manifest['parts']):,} Parquet files)",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,158 @@
+"""A job's folder: which parts are there, whole, and what they say of themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from pawprint.data.wording import os_reason
+from pawprint.errors import OutputError, SourceError
+from pawprint.parts.listing import Listing
+from pawprint.parts.places import Place
+from pawprint.parts.schema import About
+
+JOB, PLAN, LISTING, PARTS, MANIFEST = (
+    "job.json",
+    "plan",
+    "listing.parquet",
+    "parts",
+    "manifest.json",
+)
+_NAME = re.compile(r"part-(\d{6,})\.parquet")
+_LOOKING = 16  # parts looked at at once: of a store each takes a while
+_GROUP = 1024  # rows a row group, so that readers need not hold a whole part
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The folder of a job that has begun.
+
+    Args:
+        place: where.
+    """
+
+    place: Place
+
+    @cached_property
+    def job(self) -> dict[str, Any]:
+        """What `job.json` says.
+
+        Raises:
+            SourceError: there is none, or it is none of this version.
+        """
+        try:
+            text = (self.place / JOB).read()
+            said = json.loads(text)
+            if not isinstance(said, dict) or "digest" not in said:
+                raise ValueError
+        except FileNotFoundError:
+            raise SourceError(
+                f"{self.place} has no {JOB}; expected a folder that pawprint embed or predict "
+                "--out wrote"
+            ) from None
+        except OSError as error:
+            raise SourceError(f"{self.place / JOB} cannot be read ({os_reason(error)})") from None
+        except ValueError:
+            raise SourceError(f"{self.place / JOB} is not one that pawprint wrote") from None
+        return said
+
+    @property
+    def plan(self) -> Place:
+        """The folder of what computes."""
+        return self.place / PLAN
+
+    @cached_property
+    def listing(self) -> Listing:
+        """Every input."""
+        return Listing(self.plan / LISTING)
+
+    def part(self, number: int) -> Place:
+        """A part's file."""
+        return self.place / PARTS / f"part-{number:06d}.parquet"
+
+    def write_part(self, number: int, table: pyarrow.Table, about: About) -> None:
+        """Write a part, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        buffer = io.BytesIO()
+        parquet.write_table(
+            about.add_to(table),
+            buffer,
+            compression="zstd",
+            use_dictionary=["label", "split", "error"],
+            row_group_size=_GROUP,
+            write_page_checksum=True,
+        )
+        self.part(number).write(buffer.getvalue())
+
+    def look(self, number: int) -> About | None:
+        """What a part says of itself; None where it is not there, not whole, or of another job.
+
+        Raises:
+            OSError: nobody can say.
+        """
+        try:
+            with self.part(number).reading() as file:
+                metadata = parquet.ParquetFile(file).metadata
+        except (FileNotFoundError, pyarrow.ArrowInvalid):
+            return None
+        about = About.of(metadata.metadata)
+        if about is None or (about.job, about.part) != (self.job["digest"], number):
+            return None
+        return about if about.rows == metadata.num_rows == self.listing.rows(number) else None
+
+    def there(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[int, About | None]]:
+        """Look at parts, many at once; by default at all that there should be.
+
+        Raises:
+            OSError: nobody can say.
+        """
+        asked = range(self.listing.parts) if numbers is None else list(numbers)
+        named = self._named()
+        with ThreadPoolExecutor(_LOOKING) as pool:
+            looks = pool.map(lambda n: self.look(n) if n in named else None, asked)
+            yield from zip(asked, looks, strict=True)
+
+    def _named(self) -> set[int]:
+        """The numbers of parts that have a file."""
+        folder = self.place / PARTS
+        if not folder.exists():
+            return set()
+        matches = (_NAME.fullmatch(name) for name, is_folder in folder.entries() if not is_folder)
+        return {int(match[1]) for match in matches if match}
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Write one of the files that people read.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            (self.place / name).write(json.dumps(values, indent=2, ensure_ascii=False).encode())
+        except OSError as error:
+            raise unwritable(self.place, error) from None
+
+
+def digest_of(values: dict[str, Any]) -> str:
+    """A job's digest: of everything that its results follow from."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def unwritable(place: Place, error: OSError) -> OutputError:
+    """The error for a folder of results that cannot be written."""
+    return OutputError(
+        f"{place} cannot be written ({os_reason(error)}); make room or give access and run the "
+        "same command again, which goes on from the parts that are there"
+    )

@@ -1,0 +1,215 @@
+"""Which photos a folder or a list names, one after the other, on any file system."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pyarrow import parquet
+
+from pawprint.data.layout import IGNORED_NAMES, PHOTO_SUFFIXES, SPLIT_NAMES
+from pawprint.data.wording import os_reason, shown
+from pawprint.errors import SourceError
+from pawprint.parts.listing import Input
+from pawprint.parts.places import Place, place
+
+LISTS = (".txt", ".csv", ".jsonl", ".parquet")
+_DEEPEST = 64  # folders within folders; deeper ones go round in circles
+_ROWS = 4096  # of a Parquet list that are in memory at once
+
+_Parts = tuple[str, ...]
+_Label = Callable[[_Parts], tuple[str | None, str | None]]
+
+
+def inputs_of(source: Place, *, labelled: bool = False) -> Iterator[Input]:
+    """List a folder or read a list, without ever holding all of it.
+
+    Args:
+        source: a folder, searched through in order of names; or a list: `.txt` (a path a line),
+            `.csv` or `.jsonl` (with `path`, maybe `label` and `split`), or `.parquet` with such
+            columns. Paths are relative to the list, or addresses.
+        labelled: say of a folder's photos which class folder, and which split, they are in.
+
+    Returns:
+        What is to be answered for; folders that cannot be read and names that cannot be written
+        down too, with their errors.
+
+    Raises:
+        SourceError: there is no such source, or it cannot be read.
+    """
+    try:
+        kind = source.kind()
+        suffix = os.path.splitext(source.path)[1].lower()
+        if kind == "file" and suffix in LISTS:
+            yield from _listed(source, suffix)
+            return
+        if kind == "folder":
+            yield from _below(source, _labels(source) if labelled else lambda parts: (None, None))
+            return
+    except OSError as error:
+        raise SourceError(f"{source} cannot be read ({os_reason(error)})") from error
+    if kind == "file":
+        raise SourceError(
+            f"{source} is neither a folder nor a list; expected a folder, or a list that ends in "
+            f"{', '.join(LISTS)} (unpack an archive first)"
+        )
+    raise SourceError(f"{source} is not there")
+
+
+def opener(source: Place) -> Callable[[str], Place]:
+    """What finds the photos of a source by the paths that its inputs have.
+
+    Args:
+        source: a folder, or a list.
+    """
+    if os.path.splitext(source.path)[1].lower() in LISTS and source.kind() == "file":
+        address, mark, query = source.address.partition("?")
+        source = Place(f"{address.rpartition('/')[0] or '/'}{mark}{query}")
+
+    def find(path: str) -> Place:
+        if "://" in path:
+            return place(path)
+        if source.is_local:
+            return Place(os.path.join(source.address, path))
+        return source / path
+
+    return find
+
+
+def _below(top: Place, label_of: _Label) -> Iterator[Input]:
+    """The photos in a folder and in all folders in it."""
+    todo: list[tuple[_Parts, frozenset[tuple[int, int]]]] = [((), frozenset())]
+    while todo:
+        parts, above = todo.pop()
+        folder = _inner(top, parts)
+        try:
+            identity = _identity(folder)
+            entries = folder.entries()
+        except OSError as error:
+            if not parts:
+                raise
+            reason = f"it is a folder that cannot be read ({os_reason(error)})"
+            yield _writable(Input("/".join(parts), error=reason))
+            continue
+        if identity in above:
+            continue  # a link back to a folder that it is in
+        inner = [(*parts, name) for name, is_folder in entries if is_folder and not _junk(name)]
+        for name, is_folder in entries:
+            if not is_folder and not _junk(name) and _is_photo(name):
+                label, split = label_of((*parts, name))
+                yield _writable(Input("/".join((*parts, name)), label, split))
+        if len(parts) < _DEEPEST:
+            todo += [(name, above | {identity}) for name in reversed(inner)]
+
+
+def _inner(top: Place, parts: _Parts) -> Place:
+    return top / "/".join(parts) if parts else top
+
+
+def _identity(folder: Place) -> tuple[int, int]:
+    """What a folder is, however it was reached; of stores without links nothing."""
+    if not folder.is_local:
+        return (0, hash(folder.path))
+    status = os.stat(folder.local)
+    return (status.st_dev, status.st_ino)
+
+
+def _junk(name: str) -> bool:
+    return name.startswith(".") or name.lower() in IGNORED_NAMES
+
+
+def _is_photo(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
+
+
+def _writable(one: Input) -> Input:
+    """An input whose names are text; names that are none are faults."""
+    try:
+        "".join(filter(None, (one.path, one.label))).encode()
+    except UnicodeEncodeError:
+        reason = one.error or "its name is not UTF-8; rename it"
+        return Input(shown(one.path), error=reason)
+    return one
+
+
+def _labels(top: Place) -> _Label:
+    """Which class and split a photo's folders give it, as `data/layout.py` has it."""
+    base: _Parts = ()
+    while True:
+        entries = _inner(top, base).entries()
+        names = [name for name, is_folder in entries if is_folder and not _junk(name)]
+        splits = {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES}
+        if "train" in splits.values() and len(splits) > 1:
+            break
+        splits = {}
+        photos = any(not is_folder and _is_photo(name) for name, is_folder in entries)
+        if len(names) != 1 or photos:
+            break
+        inner = _inner(top, (*base, *names)).entries()
+        if not any(is_folder and not _junk(name) for name, is_folder in inner):
+            break
+        base = (*base, *names)
+
+    def label_of(parts: _Parts) -> tuple[str | None, str | None]:
+        inner = parts[len(base) :] if parts[: len(base)] == base else ()
+        if splits:
+            known = len(inner) > 2 and inner[0] in splits
+            return (inner[1], splits[inner[0]]) if known else (None, None)
+        return (inner[0] if len(inner) > 1 else None, None)
+
+    return label_of
+
+
+def _listed(source: Place, suffix: str) -> Iterator[Input]:
+    """The lines of a list."""
+    if suffix == ".parquet":
+        yield from _of_parquet(source)
+        return
+    with source.filesystem.open_input_stream(source.path) as stream:
+        text = io.TextIOWrapper(stream, "utf-8-sig", newline="" if suffix == ".csv" else None)
+        try:
+            if suffix == ".txt":
+                paths = (line.rstrip("\n") for line in text)
+                yield from (Input(path) for path in paths if path.strip())
+            elif suffix == ".csv":
+                yield from _of_rows(source, csv.DictReader(text), start=2)
+            else:
+                lines = (line for line in text if line.strip())
+                yield from _of_rows(source, map(json.loads, lines), start=1)
+        except (UnicodeDecodeError, ValueError, csv.Error) as error:
+            raise SourceError(
+                f"{source} is no list that can be read ({shown(str(error)[:120])}); expected UTF-8"
+            ) from None
+
+
+def _of_rows(source: Place, rows: Iterator[Mapping[str, Any]], start: int) -> Iterator[Input]:
+    for number, row in enumerate(rows, start):
+        path = row.get("path") if isinstance(row, Mapping) else None
+        if not isinstance(path, str) or not path:
+            raise SourceError(
+                f"{source} has no path in line {number:,}; expected a column (of .jsonl: a key) "
+                "`path`, and maybe `label` and `split`"
+            )
+        label, split = row.get("label") or None, (row.get("split") or "").strip().lower() or None
+        if split is not None and split not in SPLIT_NAMES:
+            raise SourceError(
+                f"{source} has the split {shown(split)} in line {number:,}; expected train, "
+                "validation or test"
+            )
+        given = Input(path, None if label is None else str(label))
+        yield replace(given, split=SPLIT_NAMES[split]) if split else given
+
+
+def _of_parquet(source: Place) -> Iterator[Input]:
+    try:
+        file = parquet.ParquetFile(source.reading())
+    except ValueError as error:  # ArrowInvalid
+        raise SourceError(f"{source} is no Parquet file ({shown(str(error)[:120])})") from None
+    columns = [name for name in ("path", "label", "split") if name in file.schema_arrow.names]
+    rows = (row for batch in file.iter_batches(_ROWS, columns=columns) for row in batch.to_pylist())
+    yield from _of_rows(source, rows, start=1)

@@ -1,0 +1,217 @@
+"""Files and folders on any file system that pyarrow or fsspec opens, by their addresses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pawprint.data.cache import replacing
+from pawprint.data.wording import os_reason
+from pawprint.errors import MissingExtra, SourceError
+from pawprint.parts.patience import patiently
+
+try:
+    import pyarrow
+    from pyarrow import fs
+except ModuleNotFoundError as error:
+    raise MissingExtra("results in parts", error.name, "scale") from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder somewhere.
+
+    >>> place("s3://bucket/photos?region=eu-west-1") / "cat"
+    Place(address='s3://bucket/photos/cat?region=eu-west-1')
+
+    >>> str(place("s3://key:secret@bucket/photos?region=eu-west-1"))
+    's3://bucket/photos'
+
+    Args:
+        address: as people write it: a path on this machine, or an address such as `s3://...`.
+    """
+
+    address: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's file system, or one that is mounted."""
+        return "://" not in self.address
+
+    @property
+    def filesystem(self) -> Any:
+        """What opens it, of pyarrow."""
+        return _opened(self.address)[0]
+
+    @property
+    def path(self) -> str:
+        """What its file system calls it."""
+        return str(_opened(self.address)[1])
+
+    @property
+    def local(self) -> Path:
+        """Its path, where it is local."""
+        return Path(self.path)
+
+    def __truediv__(self, name: str) -> Place:
+        plain, mark, query = (
+            self.address.partition("?") if "://" in self.address else (self.address, "", "")
+        )
+        return Place(f"{plain.rstrip('/')}/{name}{mark}{query}")
+
+    def __str__(self) -> str:
+        if "://" not in self.address:
+            return self.address
+        scheme, _, rest = self.address.partition("?")[0].partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"  # no keys in what people see
+
+    def read(self) -> bytes:
+        """A file's bytes, asked for several times where the store fails.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return patiently(self._read)
+
+    def _read(self) -> bytes:
+        if self.is_local:
+            return self.local.read_bytes()
+        with self.filesystem.open_input_stream(self.path) as stream:
+            return bytes(stream.read())
+
+    def write(self, content: bytes) -> None:
+        """Write a file, whole or not at all; one that is there is replaced.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+
+        def write() -> None:
+            with self.writing() as file:
+                file.write(content)
+
+        patiently(write)
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        """A file to write to, which gets its name when it is whole.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self.is_local:
+            self.local.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self.local) as file:
+                yield file
+            return
+        # An object store shows an object when it is closed. Of what broke off it shows a part,
+        # too, which is no Parquet file then.
+        with self.filesystem.open_output_stream(self.path) as stream:
+            yield stream
+
+    def reading(self) -> Any:
+        """A file to read from at any place, of pyarrow."""
+        return patiently(lambda: self.filesystem.open_input_file(self.path))
+
+    def exists(self) -> bool:
+        """Whether there is anything.
+
+        Raises:
+            OSError: nobody can say.
+        """
+        return self.kind() != "nothing"
+
+    def kind(self) -> str:
+        """What it is: `file`, `folder` or `nothing`.
+
+        Raises:
+            OSError: nobody can say.
+        """
+        info = patiently(lambda: self.filesystem.get_file_info(self.path))
+        kinds = {fs.FileType.Directory: "folder", fs.FileType.NotFound: "nothing"}
+        return kinds.get(info.type, "file")
+
+    def entries(self) -> list[tuple[str, bool]]:
+        """What a folder holds, in order of names: each name, and whether it is a folder.
+
+        Raises:
+            OSError: it cannot be listed.
+        """
+        if self.is_local:
+            with os.scandir(self.local) as scan:
+                return sorted((entry.name, entry.is_dir()) for entry in scan)
+        found = patiently(lambda: self.filesystem.get_file_info(fs.FileSelector(self.path)))
+        named = [(info.base_name, info.type == fs.FileType.Directory) for info in found]
+        return sorted((name, is_folder) for name, is_folder in named if name)
+
+    def make(self) -> None:
+        """Make a folder, and those it is in.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if self.is_local:
+            self.local.mkdir(parents=True, exist_ok=True)
+        else:
+            patiently(lambda: self.filesystem.create_dir(self.path))
+
+
+def place(address: str | os.PathLike[str]) -> Place:
+    """The place of an address.
+
+    Args:
+        address: a path on this machine, or an address such as `s3://bucket/photos`, `gs://...` or
+            `file:///...`.
+
+    Raises:
+        SourceError: nothing opens such an address.
+    """
+    given = os.fspath(address)
+    if given.startswith("file://"):
+        given = unquote(urlsplit(given).path)
+    found = Place(given if "://" in given else os.path.abspath(given))
+    _opened(found.address)
+    return found
+
+
+@lru_cache(1024)
+def _opened(address: str) -> tuple[Any, str]:
+    """The file system of an address, and what that calls it."""
+    if "://" not in address:
+        return fs.LocalFileSystem(), address
+    plain, mark, query = address.partition("?")
+    scheme, _, rest = plain.partition("://")
+    host, slash, inner = rest.partition("/")
+    # One connection for all of a host; a file's name is not to be taken for escapes.
+    system, root = _system(f"{scheme}://{host}{mark}{query}")
+    return system, f"{root.rstrip('/')}{slash}{inner}" if root else f"{slash}{inner}"
+
+
+@lru_cache(64)
+def _system(address: str) -> tuple[Any, str]:
+    """The file system of an address, and what it calls its top."""
+    try:
+        system, root = fs.FileSystem.from_uri(address)
+        return system, str(root)
+    except pyarrow.ArrowInvalid as error:
+        why = str(error)
+    except OSError as error:
+        raise SourceError(f"{address} cannot be opened ({os_reason(error)})") from None
+    try:
+        from fsspec.core import url_to_fs
+
+        found, root = url_to_fs(address)
+        return fs.PyFileSystem(fs.FSSpecHandler(found)), str(root)
+    except (ImportError, ValueError, TypeError, OSError) as error:
+        why = str(error) or why
+    raise SourceError(
+        f"{address} cannot be opened ({why}); expected a folder, or an address that pyarrow or "
+        "fsspec opens, such as s3://bucket/photos"
+    )

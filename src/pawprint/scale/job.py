@@ -1,0 +1,235 @@
+"""The whole story of a job, top-down: list the inputs, compute what is missing, account for all."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from pawprint.errors import OutputError, PawprintError, SourceError
+from pawprint.parts.folder import (
+    JOB,
+    LISTING,
+    MANIFEST,
+    PLAN,
+    JobFolder,
+    digest_of,
+    unwritable,
+)
+from pawprint.parts.inputs import inputs_of
+from pawprint.parts.listing import write_listing
+from pawprint.parts.places import Place
+from pawprint.parts.schema import VERSION, About
+from pawprint.progress import SILENT, Progress
+from pawprint.scale.engines import Engine, Lost
+from pawprint.scale.worker import Assignment, expect_versions, versions
+
+PART_SIZE = 1024
+_FRUITLESS = 3  # times that an engine may end without a single new part
+
+
+class Computes(Protocol):
+    """What is to be computed, before any worker computes it.
+
+    Attributes:
+        facts: everything that the results follow from but the photos, as plain values; `what` they
+            are.
+        labelled: whether results have the labels that the source gives.
+    """
+
+    facts: dict[str, Any]
+    labelled: bool
+
+    def write(self, plan: Place) -> None:
+        """Write what workers need into a folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that has answered for every input.
+
+    Args:
+        place: its folder.
+        manifest: what `manifest.json` says.
+        computed: how many photos were computed now; the others were there.
+        seconds: since the command began.
+    """
+
+    place: Place
+    manifest: dict[str, Any]
+    computed: int
+    seconds: float
+
+
+def run_job(
+    computes: Computes,
+    source: Place,
+    out: Place,
+    engine: Engine,
+    *,
+    part_size: int | None = None,
+    progress: Progress = SILENT,
+) -> Finished:
+    """Compute something of every photo of a source, or go on where that was interrupted.
+
+    Args:
+        computes: what.
+        source: a folder or a list.
+        out: the folder of results: a new one, or one of the same job.
+        engine: who computes.
+        part_size: photos a part; by default 1,024, or as the job has it that is gone on with.
+        progress: where to show how it goes.
+
+    Raises:
+        SourceError: there are no photos, or they cannot be listed.
+        OutputError: the folder holds something else, or cannot be written.
+        PawprintError: the workers cannot work.
+    """
+    start = time.perf_counter()
+    try:
+        folder = _begun(computes, source, out, part_size, progress)
+        todo = [n for n, about in folder.there() if about is None or about.unreachable]
+        computed = _compute(folder, source, engine, todo, progress)
+        manifest = _account(folder, engine, time.perf_counter() - start)
+    except OSError as error:
+        raise unwritable(out, error) from error
+    return Finished(out, manifest, computed, time.perf_counter() - start)
+
+
+def _begun(
+    computes: Computes, source: Place, out: Place, part_size: int | None, progress: Progress
+) -> JobFolder:
+    """The job's folder: the one that is there, if it is of this job, or a new one."""
+    folder = JobFolder(out)
+    if (out / JOB).exists():
+        _expect_same(folder, computes, source, part_size)
+        progress.say(f"{out} was begun {folder.job['begun']}; going on with what is missing")
+        return folder
+    if out.kind() == "file" or _others(out):
+        raise OutputError(
+            f"{out} holds something else, and nothing is replaced; name another with --out"
+        )
+    inputs = inputs_of(source, labelled=computes.labelled)
+    size = part_size or PART_SIZE
+    listed = write_listing(out / PLAN / LISTING, inputs, size, progress)
+    if not listed.inputs:
+        raise SourceError(f"{source} holds no photos")
+    computes.write(folder.plan)
+    job = {
+        "schema_version": VERSION,
+        "source": str(source),
+        "inputs": listed.inputs,
+        "listing": listed.digest,
+        "part_size": size,
+        "computes": computes.facts,
+        "versions": versions(),
+    }
+    begun = datetime.now(UTC).isoformat(timespec="seconds")
+    folder.write_json(JOB, {"digest": digest_of(job), "begun": begun, **job})
+    return folder
+
+
+def _others(out: Place) -> bool:
+    """Whether a folder holds anything but what an interrupted beginning left."""
+    return out.exists() and any(name != PLAN for name, _ in out.entries())
+
+
+def _expect_same(
+    folder: JobFolder, computes: Computes, source: Place, part_size: int | None
+) -> None:
+    """Refuse to go on with another job.
+
+    Raises:
+        OutputError: it is another.
+    """
+    job = folder.job
+    asked: dict[str, Any] = {"source": str(source), "computes": computes.facts}
+    if part_size:
+        asked["part_size"] = part_size
+    for name, value in asked.items():
+        if job.get(name) != value:
+            what = {"source": "of other photos", "part_size": "in parts of another size"}
+            raise OutputError(
+                f"{folder.place} holds a job {what.get(name, 'that computes something else')}; "
+                "name another folder with --out, or remove it"
+            )
+    expect_versions(job["versions"])
+
+
+def _compute(
+    folder: JobFolder, source: Place, engine: Engine, todo: list[int], progress: Progress
+) -> int:
+    """Compute parts until all are there; how many photos that were."""
+    assignment = Assignment(folder.place.address, source.address, folder.job["digest"])
+    rows = {number: folder.listing.rows(number) for number in todo}
+    fruitless, total = 0, sum(rows.values())
+    verb = {"predictions": "Predicting", "features": "Embedding"}[folder.job["computes"]["what"]]
+    with progress.step(f"{verb} {engine.where}", total) as advance:
+        while todo:
+            done = set()
+            try:
+                for one in engine.run(assignment, todo):
+                    if one.failure:
+                        raise PawprintError(one.failure)
+                    if one.part not in done:
+                        done.add(one.part)
+                        advance(one.photos)
+            except Lost as error:
+                progress.say(f"{error}; going on with what is missing")
+            fruitless = 0 if done else fruitless + 1
+            if fruitless == _FRUITLESS:
+                raise PawprintError(
+                    f"{engine.where} no part could be computed in {_FRUITLESS} tries; what is "
+                    "there is kept, and the same command goes on"
+                )
+            # What is there counts, not what was said.
+            todo = [number for number, about in folder.there(todo) if about is None]
+    return total
+
+
+def _account(folder: JobFolder, engine: Engine, seconds: float) -> dict[str, Any]:
+    """Look at every part once more, and write down what became of every input."""
+    job, labels = folder.job, Counter[str]()
+    found: list[About] = []
+    for number, about in folder.there():
+        if about is None:
+            raise OutputError(
+                f"{folder.part(number)} was there and is gone; run the same command again"
+            )
+        found.append(about)
+        labels.update(about.labels)
+    rows = sum(about.rows for about in found)
+    assert rows == job["inputs"], (rows, job["inputs"])
+    manifest = {
+        "schema_version": VERSION,
+        "job": job["digest"],
+        "source": job["source"],
+        "computes": job["computes"],
+        "inputs": job["inputs"],
+        "rows": rows,
+        "errors": sum(about.errors for about in found),
+        "unreachable": sum(about.unreachable for about in found),
+        "labels": dict(sorted(labels.items())),
+        "parts": [
+            {
+                "file": folder.part(about.part).path.rpartition("/")[2],
+                "rows": about.rows,
+                "errors": about.errors,
+            }
+            for about in found
+        ],
+        "begun": job["begun"],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "engine": engine.where,
+        "seconds": round(seconds, 3),
+        "versions": job["versions"],
+    }
+    folder.write_json(MANIFEST, manifest)
+    return manifest

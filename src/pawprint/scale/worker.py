@@ -1,0 +1,195 @@
+"""One worker: opens a job's folder, then computes parts and writes them. Engines make them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from pawprint import engine
+from pawprint.data import images
+from pawprint.data.wording import os_reason
+from pawprint.errors import PawprintError, PhotoError, SourceError
+from pawprint.parts.folder import JobFolder, unwritable
+from pawprint.parts.inputs import opener
+from pawprint.parts.listing import Input
+from pawprint.parts.patience import WAITS, may_pass
+from pawprint.parts.places import place
+from pawprint.parts.schema import About
+from pawprint.scale.work import Work, open_work
+
+_READS_AT_ONCE = 16  # of a store, which is slow to answer but answers many
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What every worker of a job is told.
+
+    Args:
+        out: the address of the job's folder.
+        source: of the photos.
+        digest: the job's.
+    """
+
+    out: str
+    source: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a part.
+
+    Args:
+        part: its number.
+        photos: its rows.
+        errors: how many of them have one.
+        seconds: that it took the worker.
+        failure: why there is no part, where nobody but a person can mend that.
+    """
+
+    part: int
+    photos: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    failure: str = ""
+
+
+class Worker:
+    """Computes parts, one after the other.
+
+    Args:
+        assignment: of which job.
+        cpus: how many to use; by default all of this machine's.
+    """
+
+    def __init__(self, assignment: Assignment, cpus: int | None = None) -> None:
+        self._failure = ""
+        try:
+            self._open(assignment, cpus)
+        except (PawprintError, OSError) as error:  # told for the first part: an answer, not a crash
+            self._failure = str(error)
+
+    def _open(self, assignment: Assignment, cpus: int | None) -> None:
+        self._folder = JobFolder(place(assignment.out))
+        job = self._folder.job
+        if job["digest"] != assignment.digest:
+            raise SourceError(
+                f"{assignment.out} is another folder on this node than where the job began; name a "
+                "folder that all nodes share, or an address such as s3://..."
+            )
+        expect_versions(job["versions"])
+        source = place(assignment.source)
+        self._find = opener(source)
+        self._pool = None if source.is_local else ThreadPoolExecutor(_READS_AT_ONCE)
+        self._work: Work = open_work(job["computes"], self._folder.plan, cpus)
+
+    def __call__(self, part: int) -> Done:
+        """Compute a part and write it, unless it is there.
+
+        Only what cannot be mended by trying again comes back as a failure.
+        """
+        if self._failure:
+            return Done(part, failure=self._failure)
+        start = time.perf_counter()
+        try:
+            about = self._folder.look(part)  # by another that died before it could say so
+            if about is None or about.unreachable:
+                about = self._compute(part)
+        except OSError as error:
+            return Done(part, failure=str(unwritable(self._folder.place, error)))
+        return Done(part, about.rows, about.errors, time.perf_counter() - start)
+
+    def _compute(self, part: int) -> About:
+        inputs = self._folder.listing.inputs(part)
+        unreachable = _Count()
+        reads = self._reads(inputs, unreachable)
+        table = self._work.table(inputs, reads)
+        labels = table.column("label").value_counts().to_pylist()
+        about = About(
+            self._folder.job["digest"],
+            part,
+            table.num_rows,
+            table.num_rows - table.column("error").null_count,
+            unreachable.value,
+            {one["values"]: one["counts"] for one in labels if one["values"] is not None},
+        )
+        self._folder.write_part(part, table, about)
+        return about
+
+    def _reads(
+        self, inputs: Sequence[Input], unreachable: _Count
+    ) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """For each input what gives its bytes; from a store many are under way at once."""
+        for one in inputs:
+            read = _Reading(one, self._find, unreachable)
+            if self._pool is None:
+                yield one.path, read
+            else:  # begun as soon as a chunk is made up, which is before a thread wants it
+                yield one.path, self._pool.submit(read).result
+
+
+class _Count:
+    """A number that several threads count up."""
+
+    def __init__(self) -> None:
+        self.value, self._lock = 0, threading.Lock()
+
+    def add(self) -> None:
+        with self._lock:
+            self.value += 1
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Reads one input's bytes."""
+
+    one: Input
+    find: Callable[[str], Any]
+    unreachable: _Count
+
+    def __call__(self) -> bytes:
+        path = self.one.path
+        if self.one.error is not None:
+            raise PhotoError(path, self.one.error)
+        try:
+            return bytes(self.find(path).read())
+        except PawprintError as error:
+            raise PhotoError(path, str(error)) from None
+        except IsADirectoryError:
+            raise PhotoError(path, "it is a folder") from None
+        except OSError as error:
+            why = os_reason(error)
+            if may_pass(error):
+                self.unreachable.add()
+                why += f", at each of {len(WAITS) + 1} tries"
+            raise PhotoError(path, f"it cannot be read ({why})") from None
+        except ValueError as error:
+            raise PhotoError(path, f"it cannot be read ({error})") from None
+
+
+def versions() -> dict[str, str]:
+    """What decides how photos become numbers, besides the network."""
+    return {
+        "pawprint": metadata.version("pawprint"),
+        "decoding": images.DECODED_BY,
+        "openvino": engine.version(),
+    }
+
+
+def expect_versions(meant: dict[str, str]) -> None:
+    """Refuse to go on where others began: their numbers would differ.
+
+    Raises:
+        PawprintError: a version differs.
+    """
+    for name, here in versions().items():
+        if meant.get(name) != here:
+            raise PawprintError(
+                f"the job was begun with {name} {meant.get(name)}, and here is {here}; install the "
+                "same on all nodes, or begin a new job with another --out"
+            )

@@ -1,0 +1,315 @@
+"""The whole story of a training on features in parts, top-down: `pawprint train --features`.
+
+The stages are those of `run.py`; what differs is where features come from, and that nothing is kept
+of a photo but its label, its side and where its features are. So any number of photos will do.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pawprint import bundle
+from pawprint.data.cache import cache_folder
+from pawprint.data.images import Pixels
+from pawprint.data.split import TEST, TRAIN, VALIDATION
+from pawprint.errors import PawprintError, PhotoError, RecipeError
+from pawprint.evaluation import decision
+from pawprint.evaluation.overfitting import overfitting
+from pawprint.model import network
+from pawprint.model.framework import load_keras
+from pawprint.parts.features import FeatureParts
+from pawprint.parts.inputs import opener
+from pawprint.parts.places import place
+from pawprint.progress import SILENT, Progress
+from pawprint.report.model_card import NAME as MODEL_CARD
+from pawprint.report.model_card import model_card
+from pawprint.training import gathered as rows
+from pawprint.training import recipe_files, stages, strangers
+from pawprint.training.answers import Settled, settle
+from pawprint.training.clock import Clock
+from pawprint.training.gathered import Gathered
+from pawprint.training.gradient import Material
+from pawprint.training.needs import load_backbone
+from pawprint.training.part_views import PartViews
+from pawprint.training.recipe import Recipe
+from pawprint.training.run import Run
+from pawprint.training.stages import Fitted, Judged
+from pawprint.training.strangers import Strangers
+from pawprint.training.to_features import RECIPE, expect_computable
+from pawprint.training.trial import NoPhotos, try_bundle
+from pawprint.training.writing import (
+    draw_report,
+    make_card,
+    make_metrics,
+    right_and_known,
+    write_json,
+)
+
+_REPORTED = 200_000  # photos: a report reads all rows of its run into memory
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a training leaves to be written."""
+
+    parts: FeatureParts
+    gathered: Gathered
+    recipe: Recipe
+    left_out: list[str]
+    material: Material
+    fitted: Fitted
+    judged: dict[str, Judged]
+    settled: Settled
+    strange: Strangers | None
+    progress: Progress
+
+
+def train_on_features(
+    features: str | os.PathLike[str],
+    *,
+    recipe: str | os.PathLike[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+    report: bool = True,
+    progress: Progress = SILENT,
+) -> Run:
+    """Train a classifier on features that `pawprint embed` computed.
+
+    Copies of the same bytes are kept on one side of the split; near copies are not looked for.
+
+    Args:
+        features: the folder, or its address.
+        recipe: the name of a recipe, or a TOML file; by default the one that was embedded with.
+        changes: values in place of the recipe's.
+        out: the run's folder; by default `runs/<features>-<time>`.
+        offline: never download weights.
+        report: draw `report.html`; of more than 200,000 photos none is drawn unasked.
+        progress: where to show how it goes.
+
+    Returns:
+        The run. Its folder holds what `run.train` writes, but for findings and suspects, which
+        need the photos.
+
+    Raises:
+        SourceError: the features cannot be used.
+        RecipeError: the recipe has faults, or needs other features.
+        WeightsError: pretrained weights are not to be had.
+        OutputError: the run's folder exists or cannot be written.
+    """
+    clock = Clock()
+    with clock.part("reading"), progress.step("Reading labels", None):
+        parts = FeatureParts(place(features))
+        chosen = _recipe(parts, recipe, changes)
+        gathered = rows.gather(parts, chosen)
+    name = os.path.basename(str(parts.folder.place).rstrip("/")) or "features"
+    when = time.strftime("%Y%m%d-%H%M%S")
+    folder = Path("runs", f"{name[:50]}-{when}") if out is None else Path(out)
+    bundle.check_writable(folder)
+    chosen, left_out = chosen.for_photos(sum(len(side.rows) for side in gathered.sides.values()))
+    decision.parse(chosen.decision, gathered.classes)
+    material = _material(parts, gathered, chosen, offline, progress)
+    with clock.part("training"):
+        fitted = stages.fit(chosen.stage, material)
+    with clock.part("evaluation"):
+        judged = {
+            of: Judged(side.rows.tolist(), side.labels, fitted.predict(of))
+            for of, side in gathered.sides.items()
+            if of != TRAIN
+        }
+        strange = strangers.fit(fitted.stands, material, chosen.refuse, None)
+        settled = settle(judged, chosen, gathered.classes)
+    trained = _Trained(
+        parts, gathered, chosen, left_out, material, fitted, judged, settled, strange, progress
+    )
+    with progress.step("Writing the run", None):
+        record = _write(folder, trained, clock)
+    if report and sum(len(side.rows) for side in gathered.sides.values()) <= _REPORTED:
+        draw_report(folder, None, progress)
+    sides = settled.judged
+    test = sides[TEST].figures if TEST in sides else None
+    found = sides[VALIDATION].figures
+    return Run(folder, found, test, record, (), fitted.history, fitted.outcomes)
+
+
+def _recipe(
+    parts: FeatureParts,
+    recipe: str | os.PathLike[str] | None,
+    changes: Mapping[str, Any] | None,
+) -> Recipe:
+    """The recipe, which must be one for these features."""
+    if recipe is None:
+        with tempfile.TemporaryDirectory() as here:
+            copy = Path(here, RECIPE)
+            copy.write_bytes((parts.folder.plan / RECIPE).read())
+            chosen = recipe_files.validate(copy, changes)
+    else:
+        chosen = recipe_files.validate(recipe, changes)
+    expect_computable(chosen)
+    made, wanted = parts.job["computes"]["preprocessing"], chosen.data.preprocessing.model_dump()
+    if made != wanted:
+        raise RecipeError(
+            f"{parts.folder.place} was made from photos of {made['size']} px ({made['policy']}), "
+            f"and the recipe {chosen.name} wants {wanted['size']} px ({wanted['policy']}); leave "
+            "--recipe out, or embed the photos anew"
+        )
+    if chosen.data.test:
+        raise RecipeError(
+            "data.test is not for --features; give the photos of a test a split of their own"
+        )
+    return chosen
+
+
+def _material(
+    parts: FeatureParts, gathered: Gathered, recipe: Recipe, offline: bool, progress: Progress
+) -> Material:
+    """What the stages work with."""
+    with progress.step("Loading the network", None):
+        load_keras().utils.set_random_seed(recipe.data.seed)
+        built = load_backbone(recipe, offline)
+    scratch = cache_folder()
+    scratch.mkdir(parents=True, exist_ok=True)
+    classes = len(gathered.classes)
+    return Material(
+        network=network.build(built, recipe.head, classes),
+        views=PartViews(parts, scratch, progress),
+        sides=gathered.sides,
+        classes=classes,
+        seed=recipe.data.seed,
+        checkpoints=None,
+        progress=progress,
+        mirror=recipe.mirror,
+    )
+
+
+def _write(folder: Path, trained: _Trained, clock: Clock) -> dict[str, Any]:
+    """Write the run's folder, whole or not at all; what its `run.json` says."""
+    with bundle.whole_folder(folder) as partial:
+        card, checked = _write_bundle(partial, trained)
+        (partial / "recipe.toml").write_text(recipe_files.to_toml(trained.recipe), "utf-8")
+        rows.write_manifest(trained.parts, trained.gathered, partial)
+        _write_predictions(partial / "predictions.csv", trained)
+        write_json(partial / "findings.json", {"findings": []})
+        write_json(partial / "suspects.json", _NO_SUSPECTS)
+        write_json(partial / "metrics.json", make_metrics(trained.fitted, trained.settled))
+        record = _record(trained, card) | {"bundle": checked, "seconds": clock.seconds}
+        write_json(partial / "run.json", record)
+    return record
+
+
+_NO_SUSPECTS = {"judged_by": "nothing", "photos": 0, "count": 0, "expected": 0, "suspects": []}
+
+
+def _write_bundle(folder: Path, trained: _Trained) -> tuple[bundle.Card, dict[str, Any]]:
+    """Write the bundle and try it; its card, and how it compares with what was measured."""
+    gathered, settled, strange = trained.gathered, trained.settled, trained.strange
+    made_of = {
+        "source": trained.parts.job["source"],
+        "recipe": trained.recipe.model_dump(),
+        "dataset": gathered.fingerprint,
+        "photos": {side: gathered.counts(side) for side in (TRAIN, VALIDATION, TEST)},
+        "backbone_weights": trained.material.network.backbone.digest,
+    }
+    card = make_card(trained.recipe, gathered.classes, settled, strange, made_of)
+    about = model_card(card, settled.judged[VALIDATION].figures, settled.calibration, 0)
+    trained_network = trained.material.network
+    novelty, scores = (strange.novelty, strange.scores) if strange else (None, None)
+    onnx = network.to_onnx(trained_network, gathered.classes, novelty)
+    model = network.whole_model(trained_network)
+    bundle.write(folder / "model", card, onnx, model, {MODEL_CARD: about})
+    judged = trained.judged[VALIDATION]
+    try:
+        checked = try_bundle(
+            folder / "model", model, trained.recipe, _decoder(trained), judged, scores
+        )
+    except NoPhotos:
+        trained.progress.say(
+            f"the photos are not at {trained.parts.job['source']} any more: the model was not "
+            "tried on any; try it with pawprint predict"
+        )
+        checked = {"photos": 0, "labels_differing": 0}
+    return card, checked
+
+
+def _decoder(trained: _Trained) -> Any:
+    """What decodes a photo that judges, by its place, where photos can be reached."""
+    preprocessing = trained.recipe.data.preprocessing
+    try:
+        find = opener(place(trained.parts.job["source"]))
+    except (PawprintError, OSError):
+        find = None
+    side = trained.gathered.sides[VALIDATION]
+
+    def decode(number: int) -> Pixels:
+        path = next(rows.paths_of(trained.parts, side.rows[number : number + 1]))
+        if find is None:
+            raise PhotoError(path, "it is not to be reached")
+        try:
+            return preprocessing.from_bytes(find(path).read(), path)
+        except OSError as error:
+            raise PhotoError(path, str(error)) from None
+
+    return decode
+
+
+def _record(trained: _Trained, card: bundle.Card) -> dict[str, Any]:
+    """What `run.json` says, with the keys that a run on photos has."""
+    parts, gathered, fitted = trained.parts, trained.gathered, trained.fitted
+    validation = trained.settled.judged[VALIDATION]
+    noticed = overfitting(fitted.history, fitted.restored, len(validation.rows), fitted.undone)
+    notes = [*trained.left_out, *trained.settled.notes, *noticed]
+    if parts.job["computes"]["precision"] != "float32":
+        notes.append("figures are of bfloat16 features; the model computes in float32")
+    unknown = card.unknown and {
+        **card.unknown.model_dump(),
+        "right": right_and_known(validation, trained.strange),
+    }
+    return {
+        "source": str(parts.folder.place),
+        "from": parts.job["source"],
+        "command": "",
+        "recipe": trained.recipe.name,
+        "classes": list(gathered.classes),
+        "photos": {side: gathered.counts(side) for side in (TRAIN, VALIDATION, TEST)},
+        "left_out": gathered.left_out,
+        "findings": {},
+        "suspects": 0,
+        "fingerprint": gathered.fingerprint,
+        "created": card.created,
+        "versions": card.versions,
+        "notes": notes,
+        "folds": 0,
+        "restored": list(fitted.restored),
+        "undone": list(fitted.undone),
+        "unknown": unknown,
+        "corrections": None,
+        "before": None,
+        "resumed_after_epochs": 0,
+        "time_limit": None,
+    }
+
+
+def _write_predictions(path: Path, trained: _Trained) -> None:
+    """Write what is predicted of the photos that judge, as a run on photos does."""
+    classes = trained.gathered.classes
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "split", "label", "predicted", "novelty", *classes])
+        for side, found in trained.settled.judged.items():
+            paths = rows.paths_of(trained.parts, trained.gathered.sides[side].rows)
+            far: Iterator[Any] = iter(())
+            if trained.strange and side == VALIDATION:
+                far = iter(trained.strange.scores)
+            each = zip(paths, found.truth, found.predicted, found.probabilities, strict=True)
+            for photo, truth, predicted, given in each:
+                novelty = next(far, None)
+                told = "" if novelty is None else f"{novelty:.6f}"
+                shown = [f"{probability:.6f}" for probability in given]
+                writer.writerow([photo, side, classes[truth], classes[predicted], told, *shown])
