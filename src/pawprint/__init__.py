@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pawprint.evaluation.metrics import Figures
     from pawprint.export.export import export_model
     from pawprint.importer.importing import import_keras
+    from pawprint.training.from_features import train_on_features
     from pawprint.training.run import Run, train
 
     __version__: str
@@ -44,6 +45,7 @@ __all__ = [
     "import_keras",
     "load",
     "train",
+    "train_on_features",
 ]
 
 # Brought in when first asked for: `import pawprint` stays light, and only training needs Keras.
@@ -60,6 +62,7 @@ _HOMES = {
     "export_model": "pawprint.export.export",
     "import_keras": "pawprint.importer.importing",
     "train": "pawprint.training.run",
+    "train_on_features": "pawprint.training.from_features",
 }
 
 

@@ -99,7 +99,7 @@ class Network:
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
-                "NUM_STREAMS": streams or cores(),
+                **_threads(streams or cores()),
             },
         )
         self._requests = threading.local()
@@ -130,3 +130,13 @@ class Network:
             request = self._requests.request = self._compiled.create_infer_request()
         results = request.infer([photo[np.newaxis]], share_inputs=True, share_outputs=True)
         return [results[index][0] for index in range(len(self._compiled.outputs))]
+
+
+def _threads(streams: int) -> dict[str, Any]:
+    """One thread a stream; on a part of the cores, on no cores in particular.
+
+    Left to itself OpenVINO gives a single stream all cores, and pins streams to the first ones: so
+    would every other process on the machine.
+    """
+    asked: dict[str, Any] = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": streams}
+    return asked if streams >= cores() else {**asked, "ENABLE_CPU_PINNING": False}
