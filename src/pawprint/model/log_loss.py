@@ -203,11 +203,12 @@ class Curvature:
             features = floats(sample.read(block.start, block.stop))
             own = np.exp(log_probabilities((features @ kernel + point[-1]).T))
             # Of the classes' curvatures p (1 - p) the mean; for two it is the curvature.
-            bend = np.sqrt(weights[block] * (own * (1 - own)).mean(axis=0))[:, np.newaxis]
-            rooted = (np.hstack([features / size, np.ones_like(bend)]) * bend).astype(np.float32)
+            bend = weights[block] * (own * (1 - own)).mean(axis=0)
+            root = np.sqrt(bend)[:, np.newaxis].astype(np.float32)
+            rooted = np.hstack([features * (root / np.float32(size)), root])
             hessian += rooted.T @ rooted
         hessian /= weights.sum()
-        # With the bias of centred features the rest has nothing in common; it has no penalty.
+        # The bias has no penalty; with centred features it and the kernel are apart.
         self._of_bias = max(float(hessian[-1, -1]), np.finfo(float).tiny)
         self._centre = hessian[:-1, -1:] / self._of_bias
         centred = hessian[:-1, :-1] - self._of_bias * self._centre @ self._centre.T

@@ -36,7 +36,7 @@ __all__ = ["Rows", "fit"]
 
 _FEW = 20_000  # photos that are fitted in memory,
 _SMALL = 2**24  # of no more values than this
-_SAMPLE = 2**27  # values, 256 MB
+_SAMPLE = 2**27  # values, 256 MB of float16
 _GUESSED_ON = 4  # is one part in so many; on photos that were fitted the Hessian looks too small
 _OF_EACH = 8  # photos of a class that are in a sample, if there are as many
 _AT_ONCE = 1024  # units of all the strengths tried together, which bounds what the search keeps
@@ -47,8 +47,8 @@ def fit(rows: Rows, *, seed: int = 0, progress: Progress = SILENT) -> Head:
     """Fit what `head.fit` fits on the same photos in the order that `head.spread` gives.
 
     Up to 20,000 photos of no more than 2**24 values are simply given to it. Of more, a sample of
-    256 MB is held, the blocks at work, and what the search keeps: some 20 times the weights of up
-    to 1,024 units.
+    256 MB (of float32, 512) is held, the blocks at work, and what the search keeps: some 20 times
+    the weights of up to 1,024 units.
 
     Args:
         rows: the photos' features, in any order.
@@ -73,8 +73,8 @@ def fit(rows: Rows, *, seed: int = 0, progress: Progress = SILENT) -> Head:
         search = _Search(size, seed, advance)
         few = _few(sample, seed)
         nowhere = np.zeros((rows.features + 1, 1 if classes == 2 else classes))
-        guess, _ = search.best(few, few, nowhere)
-        point, choice = search.best(rows, sample, guess)
+        guess, _ = search.best(few, few, nowhere, _TO_CHOOSE)
+        point, choice = search.best(rows, sample, guess, _TO_KEEP)
     return Head(
         np.ascontiguousarray(point[:-1] / size, dtype=np.float32),
         point[-1].astype(np.float32),
@@ -144,7 +144,7 @@ class _Search:
     advance: Advance
 
     def best(
-        self, rows: Rows, sample: Rows, start: Point
+        self, rows: Rows, sample: Rows, start: Point, tolerance: float
     ) -> tuple[Point, tuple[dict[str, Any], ...]]:
         """The head of the best strength, fitted on all photos, and how strengths compared.
 
@@ -152,6 +152,7 @@ class _Search:
             rows: the photos.
             sample: some of them, or all, that tell the Hessian.
             start: where to start from.
+            tolerance: how much lower the mean log loss may still get.
         """
         labels = np.asarray(rows.labels, np.int64)
         curvature = Curvature(sample, self.size, start)
@@ -171,7 +172,7 @@ class _Search:
             judges[:] = False
             curvature = Curvature(sample, self.size, start)
         loss = LogLoss(rows, self.size, judges)
-        (found,) = self._minima(loss, curvature, [strength], start, _TO_KEEP)
+        (found,) = self._minima(loss, curvature, [strength], start, tolerance)
         return found.point, tuple(choice)
 
     def _minima(
