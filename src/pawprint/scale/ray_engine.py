@@ -6,8 +6,10 @@ asks for once more.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -25,6 +27,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra("--engine ray", error.name, "scale") from None
 
 _WAITING = 2  # parts that wait at an actor, so that it never waits for one
+_ANSWERS_WITHIN = 10.0  # seconds
 
 
 class RayEngine:
@@ -32,8 +35,8 @@ class RayEngine:
 
     Args:
         address: of one that runs, as `ray start --head` tells it; by default the one that
-            RAY_ADDRESS or this machine knows, or else one of this machine alone, for as long as
-            the process lasts.
+            RAY_ADDRESS or this machine knows, or else one of this machine alone, until a run has
+            ended.
         cpus: for each actor.
 
     Raises:
@@ -41,20 +44,14 @@ class RayEngine:
     """
 
     def __init__(self, address: str | None = None, *, cpus: int = 1) -> None:
-        self._cpus = cpus
+        self._address, self._cpus = address, cpus
         if address is not None and address.startswith("ray://"):
             raise PawprintError(
                 f"{address} is for Ray's client, which Ray Data does not go through; run the "
                 "command on a node of the cluster, or with ray job submit, and name HOST:6379"
             )
-        if not ray.is_initialized():
-            try:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-            except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-                raise PawprintError(
-                    f"there is no Ray cluster at {address or 'RAY_ADDRESS'} ({_short(error)}); "
-                    "start one with ray start --head, or leave --address out"
-                ) from None
+        self._connects = not ray.is_initialized()  # or else whoever did that ends it, too
+        self._connect()
         total = int(ray.cluster_resources().get("CPU", 0))
         self._actors = max(1, total // cpus)
         if total < cpus:
@@ -64,18 +61,44 @@ class RayEngine:
         nodes = len([node for node in ray.nodes() if node["Alive"]])
         self.where = f"on {nodes} node{'s' * (nodes != 1)} with {total} CPUs"
 
+    def _connect(self) -> None:
+        """Connect to the cluster, unless that is done."""
+        if ray.is_initialized():
+            return
+        try:
+            _expect_listening(self._address or os.environ.get("RAY_ADDRESS", ""))
+            with _silent_core():
+                ray.init(self._address, log_to_driver=False, logging_level=logging.ERROR)
+        except (RayError, OSError, RuntimeError, ValueError) as error:
+            raise PawprintError(
+                f"there is no Ray cluster at {self._address or 'RAY_ADDRESS'} ({_short(error)}); "
+                "start one with ray start --head, or leave --address out"
+            ) from None
+
     def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
         """As of `engines.Engine`."""
+        # Ray prints every death of an actor, from a thread of its own, until it is shut down.
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            try:
+                self._connect()
+                yield from self._run(assignment, parts)
+            finally:
+                if self._connects:
+                    ray.shutdown()
+
+    def _run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = False  # none waits for another
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it raises is told
         numbered = ray.data.from_items(
             [{"part": part} for part in parts], override_num_blocks=len(parts)
         )
+        actors = min(self._actors, len(parts))
         pool = ray.data.ActorPoolStrategy(
-            min_size=1,
-            max_size=min(self._actors, len(parts)),
+            min_size=1,  # nodes may go for good
+            max_size=actors,
+            initial_size=actors,  # or else the second is made when the first works
             max_tasks_in_flight_per_actor=_WAITING,
         )
         results = numbered.map_batches(
@@ -89,7 +112,7 @@ class RayEngine:
             for row in results.iter_rows():
                 yield Done(**row)
         except RayError as error:
-            raise Lost(f"Ray gave up some parts ({_short(error)})") from error
+            raise Lost(f"Ray gave up some parts ({_cause(error)})") from error
 
 
 class _Actor:
@@ -103,7 +126,51 @@ class _Actor:
         return {name: [one[name] for one in done] for name in done[0]}
 
 
+def _expect_listening(address: str) -> None:
+    """Find out in seconds that nobody is at HOST:PORT; Ray itself takes minutes.
+
+    Raises:
+        OSError: nobody is.
+    """
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_WITHIN).close()
+
+
+@contextlib.contextmanager
+def _silent_core() -> Iterator[None]:
+    """While Ray starts, have its core say nothing on standard error, then and later.
+
+    Else it warns of every pool of actors of Ray Data (Ray's issue 57733). The core reads its level
+    once, and says so; RAY_BACKEND_LOG_LEVEL still counts where somebody has set it.
+    """
+    name = "RAY_BACKEND_LOG_LEVEL"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "fatal"
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        del os.environ[name]
+
+
 def _short(error: Exception) -> str:
     """An error's first line with something in it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
+    lines = _lines(str(error))
+    return lines[0] if lines else type(error).__name__
+
+
+def _cause(error: Exception) -> str:
+    """What was raised at a node: the last line of the first of an error's tracebacks."""
+    lines = _lines(str(error).partition("\nThe above exception was")[0])
+    return lines[-1] if lines else type(error).__name__
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip()[:200] for line in text.splitlines() if line.strip()]
