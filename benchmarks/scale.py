@@ -89,7 +89,7 @@ class Predicted:
     ) -> None:
         self.out, self._cluster = out, cluster
         on_ray = ["--engine", "ray", "--address", cluster.address] if cluster else []
-        more = ["--out", out, "--part-size", str(part_size), *on_ray]
+        more = ["--out", str(out), "--part-size", str(part_size), *on_ray]
         self._before = self._cpu()
         self._begun, self._log = time.perf_counter(), out.with_suffix(".log")
         with self._log.open("ab") as said:
@@ -166,7 +166,7 @@ def same_rows(first: Path, second: Path) -> tuple[int, int]:
         "print(*(int(a.schema.equals(b.schema, check_metadata=True) and a.equals(b))"
         " for a, b in pairs))"
     )
-    command = [common.PYTHON, "-c", code, first, second]
+    command = [common.PYTHON, "-c", code, str(first), str(second)]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return found.count("1"), len(found)
 

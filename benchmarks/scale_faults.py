@@ -122,7 +122,7 @@ def paths_of(out: Path) -> tuple[int, int]:
         "paths = parquet.read_table(sys.argv[1], columns=['path'])['path'].to_pylist()\n"
         "print(len(paths), len(set(paths)))"
     )
-    command = [common.PYTHON, "-c", code, out / "parts"]
+    command = [common.PYTHON, "-c", code, str(out / "parts")]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return int(found[0]), int(found[1])
 

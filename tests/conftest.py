@@ -26,6 +26,7 @@ from pawprint.training.run import Run
 # They begin first: a worker that came to one of them last would be alone with it for long.
 LONG = (
     "test_folds.py",
+    "test_from_features.py",
     "test_commands.py",
     "test_applications.py",
     "test_tensorboard.py",

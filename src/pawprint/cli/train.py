@@ -233,11 +233,12 @@ def _summary(run: Run) -> str:
     sides = " + ".join(uses)
     lines = [
         f"photos       {sum(counts.values()):,} ({listed}{more}): {sides}",
-        f"left out     {run.record['left_out']:,}" + (" (see left_out.csv)" if run.faults else ""),
+        f"left out     {run.record['left_out']:,}"
+        + (" (see left_out.csv)" if run.record["left_out"] else ""),
         *(f"             {fault.path}: {fault.reason}" for fault in run.faults[:_SHOWN]),
     ]
     rest = run.record["left_out"] - sum(fault.count for fault in run.faults[:_SHOWN])
-    if rest:
+    if rest and run.faults:
         lines.append(f"             and {rest:,} more")
     lines += _findings(run)
     lines += _stages(run)

@@ -65,7 +65,7 @@ class FeatureParts:
                     "goes on"
                 )
             self.blocks = list(self._blocks())
-        except (OSError, pyarrow.ArrowInvalid) as error:
+        except (OSError, ValueError) as error:  # ArrowInvalid, and names that are no text
             raise self._unreadable(error) from error
         self.rows = self.blocks[-1].end
 
@@ -93,8 +93,11 @@ class FeatureParts:
         try:
             with self.folder.part(block.part).reading() as file:
                 reader = parquet.ParquetFile(file, page_checksum_verification=True)
-                return reader.read_row_group(block.group, columns=list(columns))
-        except (OSError, pyarrow.ArrowInvalid) as error:
+                found = reader.read_row_group(block.group, columns=list(columns))
+            if lost := set(columns) - set(found.column_names):
+                raise ValueError(f"part {block.part} has no column {', '.join(sorted(lost))}")
+            return found
+        except (OSError, ValueError) as error:  # ArrowInvalid, and names that are no text
             raise self._unreadable(error) from error
 
     def tables(self, columns: Sequence[str]) -> Iterator[tuple[Block, pyarrow.Table]]:

@@ -19,7 +19,7 @@ from pawprint.data.wording import os_reason
 from pawprint.errors import OutputError, SourceError
 from pawprint.parts.listing import Listing
 from pawprint.parts.places import Place
-from pawprint.parts.schema import About
+from pawprint.parts.schema import VERSION, About
 
 JOB, PLAN, LISTING, PARTS, MANIFEST = (
     "job.json",
@@ -53,7 +53,7 @@ class JobFolder:
         try:
             text = (self.place / JOB).read()
             said = json.loads(text)
-            if not isinstance(said, dict) or "digest" not in said:
+            if not isinstance(said, dict) or said.get("schema_version") != VERSION:
                 raise ValueError
         except FileNotFoundError:
             raise SourceError(
@@ -63,7 +63,7 @@ class JobFolder:
         except OSError as error:
             raise SourceError(f"{self.place / JOB} cannot be read ({os_reason(error)})") from None
         except ValueError:
-            raise SourceError(f"{self.place / JOB} is not one that pawprint wrote") from None
+            raise SourceError(f"{self.place / JOB} is not one that this pawprint wrote") from None
         return said
 
     @property
@@ -73,8 +73,17 @@ class JobFolder:
 
     @cached_property
     def listing(self) -> Listing:
-        """Every input."""
-        return Listing(self.plan / LISTING)
+        """Every input.
+
+        Raises:
+            SourceError: it is gone, or damaged.
+        """
+        try:
+            return Listing(self.plan / LISTING)
+        except (FileNotFoundError, pyarrow.ArrowInvalid):
+            raise SourceError(
+                f"{self.plan / LISTING} is missing or damaged; begin a new job in another folder"
+            ) from None
 
     def part(self, number: int) -> Place:
         """A part's file."""
@@ -104,14 +113,33 @@ class JobFolder:
             OSError: nobody can say.
         """
         try:
-            with self.part(number).reading() as file:
-                metadata = parquet.ParquetFile(file).metadata
+            metadata = self._metadata(number)
         except (FileNotFoundError, pyarrow.ArrowInvalid):
             return None
         about = About.of(metadata.metadata)
         if about is None or (about.job, about.part) != (self.job["digest"], number):
             return None
         return about if about.rows == metadata.num_rows == self.listing.rows(number) else None
+
+    def _metadata(self, number: int) -> Any:
+        """The metadata of a part's file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            OSError: nobody can say.
+            pyarrow.ArrowInvalid: it is damaged.
+        """
+        try:
+            with self.part(number).reading() as file:
+                return parquet.ParquetFile(file).metadata
+        except FileNotFoundError:
+            raise
+        except OSError:  # of the store, or of the part? Its bytes tell
+            content = self.part(number).read()
+        try:
+            return parquet.ParquetFile(io.BytesIO(content)).metadata
+        except OSError as error:
+            raise pyarrow.ArrowInvalid(str(error)) from None
 
     def there(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[int, About | None]]:
         """Look at parts, many at once; by default at all that there should be.

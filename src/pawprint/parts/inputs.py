@@ -7,7 +7,6 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from pyarrow import parquet
@@ -68,14 +67,13 @@ def opener(source: Place) -> Callable[[str], Place]:
         source: a folder, or a list.
     """
     if os.path.splitext(source.path)[1].lower() in LISTS and source.kind() == "file":
-        address, mark, query = source.address.partition("?")
-        source = Place(f"{address.rpartition('/')[0] or '/'}{mark}{query}")
+        source = source.parent
 
     def find(path: str) -> Place:
         if "://" in path:
             return place(path)
         if source.is_local:
-            return Place(os.path.join(source.address, path))
+            return Place(os.path.join(source.path, path))
         return source / path
 
     return find
@@ -181,7 +179,7 @@ def _listed(source: Place, suffix: str) -> Iterator[Input]:
             else:
                 lines = (line for line in text if line.strip())
                 yield from _of_rows(source, map(json.loads, lines), start=1)
-        except (UnicodeDecodeError, ValueError, csv.Error) as error:
+        except (ValueError, RecursionError, csv.Error) as error:
             raise SourceError(
                 f"{source} is no list that can be read ({shown(str(error)[:120])}); expected UTF-8"
             ) from None
@@ -195,14 +193,19 @@ def _of_rows(source: Place, rows: Iterator[Mapping[str, Any]], start: int) -> It
                 f"{source} has no path in line {number:,}; expected a column (of .jsonl: a key) "
                 "`path`, and maybe `label` and `split`"
             )
-        label, split = row.get("label") or None, (row.get("split") or "").strip().lower() or None
-        if split is not None and split not in SPLIT_NAMES:
+        label, split = _text(row.get("label")), _text(row.get("split"))
+        if split is not None and split.strip().lower() not in SPLIT_NAMES:
             raise SourceError(
                 f"{source} has the split {shown(split)} in line {number:,}; expected train, "
                 "validation or test"
             )
-        given = Input(path, None if label is None else str(label))
-        yield replace(given, split=SPLIT_NAMES[split]) if split else given
+        given = Input(path, label, split and SPLIT_NAMES[split.strip().lower()])
+        yield _writable(given)
+
+
+def _text(value: object) -> str | None:
+    """A value of a list as text; None where there is none. The number 0 is one."""
+    return None if value is None else str(value).strip() or None
 
 
 def _of_parquet(source: Place) -> Iterator[Input]:

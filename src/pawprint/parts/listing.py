@@ -63,18 +63,22 @@ def write_listing(
         OSError: it cannot be written.
     """
     iterator, digest, count = iter(inputs), hashlib.sha256(), 0
-    with (
-        progress.step("Listing photos", None) as advance,
-        to.writing() as file,
-        parquet.ParquetWriter(file, SCHEMA, compression="zstd") as writer,
-    ):
-        while some := list(itertools.islice(iterator, part_size)):
-            for one in some:
-                digest.update(one.path.encode() + b"\n")
-            columns = [[getattr(one, name) for one in some] for name in SCHEMA.names]
-            writer.write_table(pyarrow.table(columns, SCHEMA), row_group_size=part_size)
-            count += len(some)
-            advance(len(some))
+    with progress.step("Listing photos", None) as advance:
+        some = list(itertools.islice(iterator, part_size))
+        if not some:
+            return Listed(0, digest.hexdigest())  # nothing is written of nothing
+        with (
+            to.writing() as file,
+            parquet.ParquetWriter(file, SCHEMA, compression="zstd") as writer,
+        ):
+            while some:
+                for one in some:
+                    digest.update(one.path.encode() + b"\n")
+                columns = [[getattr(one, name) for one in some] for name in SCHEMA.names]
+                writer.write_table(pyarrow.table(columns, SCHEMA), row_group_size=part_size)
+                count += len(some)
+                advance(len(some))
+                some = list(itertools.islice(iterator, part_size))
     return Listed(count, digest.hexdigest())
 
 

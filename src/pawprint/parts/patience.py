@@ -11,7 +11,13 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 WAITS = (0.2, 1.0, 4.0)  # seconds before the second, third and fourth try
-_FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_FOR_GOOD = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
 _FOR_GOOD_NUMBERS = {
     errno.ENOSPC,
     errno.EDQUOT,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from pawprint.data.cache import replacing
-from pawprint.data.wording import os_reason
+from pawprint.data.wording import os_reason, shown
 from pawprint.errors import MissingExtra, SourceError
 from pawprint.parts.patience import patiently
 
@@ -23,21 +24,26 @@ except ModuleNotFoundError as error:
     raise MissingExtra("results in parts", error.name, "scale") from None
 
 
+_THIS_MACHINE = ("", "localhost")  # as file:// addresses name it
+
+
 @dataclass(frozen=True)
 class Place:
     """A file or folder somewhere.
 
     >>> place("s3://bucket/photos?region=eu-west-1") / "cat"
-    Place(address='s3://bucket/photos/cat?region=eu-west-1')
+    Place(address='s3://bucket/photos?region=eu-west-1', inner='cat')
 
     >>> str(place("s3://key:secret@bucket/photos?region=eu-west-1"))
     's3://bucket/photos'
 
     Args:
         address: as people write it: a path on this machine, or an address such as `s3://...`.
+        inner: the path from there, as its file system has it: names may hold what parts addresses.
     """
 
     address: str
+    inner: str = ""
 
     @property
     def is_local(self) -> bool:
@@ -52,25 +58,31 @@ class Place:
     @property
     def path(self) -> str:
         """What its file system calls it."""
-        return str(_opened(self.address)[1])
+        top = str(_opened(self.address)[1])
+        return f"{top.rstrip('/')}/{self.inner}" if self.inner else top
 
     @property
     def local(self) -> Path:
         """Its path, where it is local."""
         return Path(self.path)
 
+    @property
+    def parent(self) -> Place:
+        """The folder that it is in."""
+        if self.inner:
+            return Place(self.address, self.inner.rpartition("/")[0])
+        if self.is_local:
+            return Place(os.path.dirname(self.address))
+        plain, mark, query = self.address.partition("?")
+        scheme, _, rest = plain.partition("://")
+        return Place(f"{scheme}://{rest.rpartition('/')[0]}{mark}{query}")
+
     def __truediv__(self, name: str) -> Place:
-        plain, mark, query = (
-            self.address.partition("?") if "://" in self.address else (self.address, "", "")
-        )
-        return Place(f"{plain.rstrip('/')}/{name}{mark}{query}")
+        return Place(self.address, f"{self.inner}/{name}" if self.inner else name)
 
     def __str__(self) -> str:
-        if "://" not in self.address:
-            return self.address
-        scheme, _, rest = self.address.partition("?")[0].partition("://")
-        host, slash, path = rest.partition("/")
-        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"  # no keys in what people see
+        top = self.address if self.is_local else _without_keys(self.address)
+        return f"{top.rstrip('/')}/{self.inner}" if self.inner else top
 
     def read(self) -> bytes:
         """A file's bytes, asked for several times where the store fails.
@@ -82,7 +94,7 @@ class Place:
 
     def _read(self) -> bytes:
         if self.is_local:
-            return self.local.read_bytes()
+            return _bytes(self.local)
         with self.filesystem.open_input_stream(self.path) as stream:
             return bytes(stream.read())
 
@@ -113,8 +125,16 @@ class Place:
             return
         # An object store shows an object when it is closed. Of what broke off it shows a part,
         # too, which is no Parquet file then.
-        with self.filesystem.open_output_stream(self.path) as stream:
+        with self._output() as stream:
             yield stream
+
+    def _output(self) -> Any:
+        """A stream to write to; folders are made where a file system wants them."""
+        try:
+            return self.filesystem.open_output_stream(self.path)
+        except FileNotFoundError:
+            self.parent.make()
+            return self.filesystem.open_output_stream(self.path)
 
     def reading(self) -> Any:
         """A file to read from at any place, of pyarrow."""
@@ -146,7 +166,7 @@ class Place:
         """
         if self.is_local:
             with os.scandir(self.local) as scan:
-                return sorted((entry.name, entry.is_dir()) for entry in scan)
+                return sorted((entry.name, _is_folder(entry)) for entry in scan)
         found = patiently(lambda: self.filesystem.get_file_info(fs.FileSelector(self.path)))
         named = [(info.base_name, info.type == fs.FileType.Directory) for info in found]
         return sorted((name, is_folder) for name, is_folder in named if name)
@@ -175,10 +195,58 @@ def place(address: str | os.PathLike[str]) -> Place:
     """
     given = os.fspath(address)
     if given.startswith("file://"):
-        given = unquote(urlsplit(given).path)
-    found = Place(given if "://" in given else os.path.abspath(given))
+        url = urlsplit(given)
+        given = os.fsdecode(unquote_to_bytes(url.path)) if url.netloc in _THIS_MACHINE else ""
+    if not given:
+        raise SourceError(
+            f"'{shown(os.fspath(address))}' names nothing on this machine; expected a folder, a "
+            "file, or an address such as s3://bucket/photos or file:///photos"
+        )
+    if given != given.encode(errors="replace").decode():
+        raise SourceError(f"{shown(given)} has a name that is not UTF-8; rename it")
+    found = Place(_tidy(given) if "://" in given else os.path.abspath(given))
     _opened(found.address)
     return found
+
+
+def _tidy(address: str) -> str:
+    """An address without slashes at the end of its path."""
+    plain, mark, query = address.partition("?")
+    scheme, _, rest = plain.partition("://")
+    return f"{scheme}://{rest.rstrip('/')}{mark}{query}"
+
+
+def _without_keys(address: str) -> str:
+    """An address as people may see it."""
+    scheme, _, rest = address.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    host, colon, port = host.rpartition("@")[2].partition(":")
+    return f"{scheme}://{host}{(colon + port) * port.isdigit()}{slash}{path}"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link that goes in circles is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _bytes(path: Path) -> bytes:
+    """A local file's bytes; a pipe or a device is not waited for.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file, or its name is none.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with open(path, "rb", opener=opener) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no file")
+        return file.read()
 
 
 @lru_cache(1024)
@@ -197,21 +265,22 @@ def _opened(address: str) -> tuple[Any, str]:
 @lru_cache(64)
 def _system(address: str) -> tuple[Any, str]:
     """The file system of an address, and what it calls its top."""
+    seen = _without_keys(address)
     try:
         system, root = fs.FileSystem.from_uri(address)
         return system, str(root)
     except pyarrow.ArrowInvalid as error:
         why = str(error)
     except OSError as error:
-        raise SourceError(f"{address} cannot be opened ({os_reason(error)})") from None
+        raise SourceError(f"{seen} cannot be opened ({os_reason(error)})") from None
     try:
         from fsspec.core import url_to_fs
 
         found, root = url_to_fs(address)
         return fs.PyFileSystem(fs.FSSpecHandler(found)), str(root)
     except (ImportError, ValueError, TypeError, OSError) as error:
-        why = str(error) or why
+        why += f"; {error}"
     raise SourceError(
-        f"{address} cannot be opened ({why}); expected a folder, or an address that pyarrow or "
-        "fsspec opens, such as s3://bucket/photos"
+        f"{seen} cannot be opened ({why.replace(address, seen)}); expected a folder, or an address "
+        "that pyarrow or fsspec opens, such as s3://bucket/photos"
     )

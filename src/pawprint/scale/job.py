@@ -27,6 +27,7 @@ from pawprint.scale.engines import Engine, Lost
 from pawprint.scale.worker import Assignment, expect_versions, versions
 
 PART_SIZE = 1024
+_UNFINISHED = ".part-"  # how names of files begin that are not whole, as data/cache.py has it
 _FRUITLESS = 3  # times that an engine may end without a single new part
 
 
@@ -112,7 +113,8 @@ def _begun(
         _expect_same(folder, computes, source, part_size)
         progress.say(f"{out} was begun {folder.job['begun']}; going on with what is missing")
         return folder
-    if out.kind() == "file" or _others(out):
+    kind = out.kind()
+    if kind == "file" or (kind == "folder" and _others(out)):
         raise OutputError(
             f"{out} holds something else, and nothing is replaced; name another with --out"
         )
@@ -138,7 +140,8 @@ def _begun(
 
 def _others(out: Place) -> bool:
     """Whether a folder holds anything but what an interrupted beginning left."""
-    return out.exists() and any(name != PLAN for name, _ in out.entries())
+    left = (name == PLAN or name.startswith(_UNFINISHED) for name, _ in out.entries())
+    return not all(left)
 
 
 def _expect_same(
@@ -183,14 +186,15 @@ def _compute(
                         advance(one.photos)
             except Lost as error:
                 progress.say(f"{error}; going on with what is missing")
-            fruitless = 0 if done else fruitless + 1
+            # What is there counts, not what was said.
+            missing = [number for number, about in folder.there(todo) if about is None]
+            fruitless = fruitless + 1 if len(missing) == len(todo) else 0
+            todo = missing
             if fruitless == _FRUITLESS:
                 raise PawprintError(
                     f"{engine.where} no part could be computed in {_FRUITLESS} tries; what is "
                     "there is kept, and the same command goes on"
                 )
-            # What is there counts, not what was said.
-            todo = [number for number, about in folder.there(todo) if about is None]
     return total
 
 

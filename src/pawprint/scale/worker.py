@@ -79,8 +79,8 @@ class Worker:
         job = self._folder.job
         if job["digest"] != assignment.digest:
             raise SourceError(
-                f"{assignment.out} is another folder on this node than where the job began; name a "
-                "folder that all nodes share, or an address such as s3://..."
+                f"{self._folder.place} is another folder on this node than where the job began; "
+                "name a folder that all nodes share, or an address such as s3://..."
             )
         expect_versions(job["versions"])
         source = place(assignment.source)

@@ -7,6 +7,7 @@ of a photo but its label, its side and where its features are. So any number of 
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import tempfile
 import time
@@ -19,14 +20,15 @@ from pawprint import bundle
 from pawprint.data.cache import cache_folder
 from pawprint.data.images import Pixels
 from pawprint.data.split import TEST, TRAIN, VALIDATION
-from pawprint.errors import PawprintError, PhotoError, RecipeError
+from pawprint.data.wording import os_reason
+from pawprint.errors import OutputError, PawprintError, PhotoError, RecipeError, SourceError
 from pawprint.evaluation import decision
 from pawprint.evaluation.overfitting import overfitting
 from pawprint.model import network
 from pawprint.model.framework import load_keras
 from pawprint.parts.features import FeatureParts
 from pawprint.parts.inputs import opener
-from pawprint.parts.places import place
+from pawprint.parts.places import Place, place
 from pawprint.progress import SILENT, Progress
 from pawprint.report.model_card import NAME as MODEL_CARD
 from pawprint.report.model_card import model_card
@@ -37,6 +39,7 @@ from pawprint.training.clock import Clock
 from pawprint.training.gathered import Gathered
 from pawprint.training.gradient import Material
 from pawprint.training.needs import load_backbone
+from pawprint.training.origin import command_on_features
 from pawprint.training.part_views import PartViews
 from pawprint.training.recipe import Recipe
 from pawprint.training.run import Run
@@ -49,6 +52,7 @@ from pawprint.training.writing import (
     make_card,
     make_metrics,
     right_and_known,
+    save_h5,
     write_json,
 )
 
@@ -60,6 +64,7 @@ class _Trained:
     """What a training leaves to be written."""
 
     parts: FeatureParts
+    command: str
     gathered: Gathered
     recipe: Recipe
     left_out: list[str]
@@ -109,13 +114,13 @@ def train_on_features(
         parts = FeatureParts(place(features))
         chosen = _recipe(parts, recipe, changes)
         gathered = rows.gather(parts, chosen)
-    name = os.path.basename(str(parts.folder.place).rstrip("/")) or "features"
-    when = time.strftime("%Y%m%d-%H%M%S")
-    folder = Path("runs", f"{name[:50]}-{when}") if out is None else Path(out)
+    named = f"{_name(parts.folder.place)[:50]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path("runs", named) if out is None else Path(out)
     bundle.check_writable(folder)
     chosen, left_out = chosen.for_photos(sum(len(side.rows) for side in gathered.sides.values()))
     decision.parse(chosen.decision, gathered.classes)
-    material = _material(parts, gathered, chosen, offline, progress)
+    with clock.part("loading the network"):
+        material = _material(parts, gathered, chosen, offline, progress)
     with clock.part("training"):
         fitted = stages.fit(chosen.stage, material)
     with clock.part("evaluation"):
@@ -127,7 +132,17 @@ def train_on_features(
         strange = strangers.fit(fitted.stands, material, chosen.refuse, None)
         settled = settle(judged, chosen, gathered.classes)
     trained = _Trained(
-        parts, gathered, chosen, left_out, material, fitted, judged, settled, strange, progress
+        parts,
+        command_on_features(str(parts.folder.place), recipe, changes or {}),
+        gathered,
+        chosen,
+        left_out,
+        material,
+        fitted,
+        judged,
+        settled,
+        strange,
+        progress,
     )
     with progress.step("Writing the run", None):
         record = _write(folder, trained, clock)
@@ -148,7 +163,13 @@ def _recipe(
     if recipe is None:
         with tempfile.TemporaryDirectory() as here:
             copy = Path(here, RECIPE)
-            copy.write_bytes((parts.folder.plan / RECIPE).read())
+            try:
+                copy.write_bytes((parts.folder.plan / RECIPE).read())
+            except OSError as error:
+                raise SourceError(
+                    f"{parts.folder.plan / RECIPE} cannot be read ({os_reason(error)}); name the "
+                    "recipe with --recipe"
+                ) from error
             chosen = recipe_files.validate(copy, changes)
     else:
         chosen = recipe_files.validate(recipe, changes)
@@ -164,6 +185,11 @@ def _recipe(
         raise RecipeError(
             "data.test is not for --features; give the photos of a test a split of their own"
         )
+    if chosen.data.group_by:
+        raise RecipeError(
+            "data.group_by is not for --features, which knows no groups; give the photos splits "
+            "that keep them together"
+        )
     return chosen
 
 
@@ -175,7 +201,12 @@ def _material(
         load_keras().utils.set_random_seed(recipe.data.seed)
         built = load_backbone(recipe, offline)
     scratch = cache_folder()
-    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{scratch} cannot be made ({os_reason(error)}); name another in PAWPRINT_CACHE"
+        ) from error
     classes = len(gathered.classes)
     return Material(
         network=network.build(built, recipe.head, classes),
@@ -192,7 +223,8 @@ def _material(
 def _write(folder: Path, trained: _Trained, clock: Clock) -> dict[str, Any]:
     """Write the run's folder, whole or not at all; what its `run.json` says."""
     with bundle.whole_folder(folder) as partial:
-        card, checked = _write_bundle(partial, trained)
+        with clock.part("bundle"):
+            card, checked = _write_bundle(partial, trained)
         (partial / "recipe.toml").write_text(recipe_files.to_toml(trained.recipe), "utf-8")
         rows.write_manifest(trained.parts, trained.gathered, partial)
         _write_predictions(partial / "predictions.csv", trained)
@@ -211,7 +243,7 @@ def _write_bundle(folder: Path, trained: _Trained) -> tuple[bundle.Card, dict[st
     """Write the bundle and try it; its card, and how it compares with what was measured."""
     gathered, settled, strange = trained.gathered, trained.settled, trained.strange
     made_of = {
-        "source": trained.parts.job["source"],
+        "source": _name(place(trained.parts.job["source"])),
         "recipe": trained.recipe.model_dump(),
         "dataset": gathered.fingerprint,
         "photos": {side: gathered.counts(side) for side in (TRAIN, VALIDATION, TEST)},
@@ -231,10 +263,12 @@ def _write_bundle(folder: Path, trained: _Trained) -> tuple[bundle.Card, dict[st
         )
     except NoPhotos:
         trained.progress.say(
-            f"the photos are not at {trained.parts.job['source']} any more: the model was not "
-            "tried on any; try it with pawprint predict"
+            f"the photos are not at {trained.parts.job['source']} any more, as they were: the "
+            "model was not tried on any; try it with pawprint predict"
         )
         checked = {"photos": 0, "labels_differing": 0}
+    if trained.recipe.keras_h5:
+        save_h5(model, folder / trained.recipe.keras_h5)
     return card, checked
 
 
@@ -252,11 +286,19 @@ def _decoder(trained: _Trained) -> Any:
         if find is None:
             raise PhotoError(path, "it is not to be reached")
         try:
-            return preprocessing.from_bytes(find(path).read(), path)
-        except OSError as error:
+            data = find(path).read()
+        except (OSError, SourceError) as error:
             raise PhotoError(path, str(error)) from None
+        if int.from_bytes(hashlib.sha256(data).digest()[:8]) != side.content[number]:
+            raise PhotoError(path, "it is another than was embedded")
+        return preprocessing.from_bytes(data, path)
 
     return decode
+
+
+def _name(of: Place) -> str:
+    """What features or photos are called, wherever they lie."""
+    return os.path.basename(str(of).rstrip("/")) or "features"
 
 
 def _record(trained: _Trained, card: bundle.Card) -> dict[str, Any]:
@@ -265,6 +307,7 @@ def _record(trained: _Trained, card: bundle.Card) -> dict[str, Any]:
     validation = trained.settled.judged[VALIDATION]
     noticed = overfitting(fitted.history, fitted.restored, len(validation.rows), fitted.undone)
     notes = [*trained.left_out, *trained.settled.notes, *noticed]
+    notes.append("of copies only those of the same bytes are kept on one side, not near ones")
     if parts.job["computes"]["precision"] != "float32":
         notes.append("figures are of bfloat16 features; the model computes in float32")
     unknown = card.unknown and {
@@ -272,9 +315,9 @@ def _record(trained: _Trained, card: bundle.Card) -> dict[str, Any]:
         "right": right_and_known(validation, trained.strange),
     }
     return {
-        "source": str(parts.folder.place),
+        "source": _name(parts.folder.place),
         "from": parts.job["source"],
-        "command": "",
+        "command": trained.command,
         "recipe": trained.recipe.name,
         "classes": list(gathered.classes),
         "photos": {side: gathered.counts(side) for side in (TRAIN, VALIDATION, TEST)},

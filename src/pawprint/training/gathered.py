@@ -1,7 +1,8 @@
 """The rows of features in parts that can be trained on: labels, sides, nothing of the features.
 
 A photo's side follows from its content hash and the seed, as in `data/split.py`, so that copies of
-the same bytes are on one side. Near copies are not known here.
+the same bytes are on one side; where the source gives sides, copies of photos that judge are left
+out. Near copies are not known here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pawprint.training.recipe import Recipe
 SIDES = (TRAIN, VALIDATION, TEST)
 _COLUMNS = ["path", "label", "split", "sha256", "error"]
 _NO_CLASS = -1
+_NO_LABEL = "it has no label"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Gathered:
     Args:
         classes: names, in alphabetical order.
         sides: by side, its photos.
-        left_out: how many photos have no features, or no label.
+        left_out: how many photos have no features or no label, or are copies of one that judges.
         fingerprint: SHA-256 over what each photo contains, its label and its side.
     """
 
@@ -89,8 +91,10 @@ def gather(parts: FeatureParts, recipe: Recipe) -> Gathered:
     """
     name = str(parts.folder.place)
     classes, labels, given, content = _read(parts, recipe)
-    known = labels != _NO_CLASS
     side = given.side
+    if recipe.data.leaks == "drop":
+        labels[_leaks(side, content, labels != _NO_CLASS)] = _NO_CLASS
+    known = labels != _NO_CLASS
     if not (side[known] == SIDES.index(VALIDATION)).any():
         trains = known & (side == SIDES.index(TRAIN))
         held = _held_out(labels, given.draws, trains, recipe.data.validation)
@@ -110,8 +114,10 @@ def gather(parts: FeatureParts, recipe: Recipe) -> Gathered:
                 "least one on each side: add photos, and embed them"
             )
     digest = hashlib.sha256("\n".join(classes).encode())
-    for column in (content, labels, side):
-        digest.update(np.ascontiguousarray(column[known]).tobytes())
+    columns = [column[known] for column in (content, labels, side)]
+    order = np.lexsort(columns)  # so that names do not matter
+    for column in columns:
+        digest.update(column[order].tobytes())
     return Gathered(classes, sides, int((~known).sum()), digest.hexdigest())
 
 
@@ -151,18 +157,36 @@ def _read(
     return classes, labels, _Given(side, draws), content
 
 
+def _leaks(
+    side: NDArray[np.int8], content: NDArray[np.uint64], known: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which rows are copies of one that the source gives to a side that judges before theirs."""
+    found = np.zeros(len(side), bool)
+    for number in range(len(SIDES) - 1):
+        if len(judges := np.unique(content[known & (side > number)])):
+            own = np.flatnonzero(known & (side == number))
+            found[own] = np.isin(content[own], judges)
+    return found
+
+
 def _held_out(
     labels: NDArray[np.int32], draws: NDArray[np.float64], trains: NDArray[np.bool_], part: float
 ) -> NDArray[np.bool_]:
-    """Which rows judge: those with a draw below the part, and in every class the lowest."""
+    """Which rows judge: those with a draw below the part; of every class some, and not all.
+
+    Copies have one draw, and are on one side, whatever their labels.
+    """
     held = trains & (draws < part)
-    for label in np.unique(labels[trains]):
-        own = trains & (labels == label)
-        wanted = max(1, int(own.sum() * part / 2))
-        if held[own].sum() < wanted:  # a class so small that chance fails it
-            lowest = np.sort(np.unique(draws[own]))[:wanted]
-            # With all copies of these, whatever their label.
-            held |= trains & np.isin(draws, lowest[: max(1, len(lowest))])
+    counts = np.bincount(labels[trains])
+    least = np.maximum(1, (counts * part / 2).astype(np.int64))
+    for label in np.flatnonzero(np.bincount(labels[held], minlength=len(counts)) < least):
+        if counts[label]:  # so small that chance fails it
+            lowest = np.unique(draws[trains & (labels == label)])[: least[label]]
+            held |= trains & np.isin(draws, lowest)
+    for label in np.flatnonzero(np.bincount(labels[held], minlength=len(counts)) == counts):
+        if counts[label]:
+            highest = draws[trains & (labels == label)].max()
+            held &= draws != highest
     return held
 
 
@@ -183,7 +207,8 @@ def write_manifest(parts: FeatureParts, gathered: Gathered, folder: Path) -> Non
         for block, table in parts.tables(columns):
             for row, one in enumerate(table.to_pylist(), block.start):
                 if side[row] < 0:
-                    faults.writerow([one["path"], one["error"] or "it has no label"])
+                    reason = "same bytes as a photo that judges" if one["label"] else _NO_LABEL
+                    faults.writerow([one["path"], one["error"] or reason])
                     continue
                 facts = [one[name] for name in ("width", "height", "bytes", "sha256")]
                 writer.writerow([one["path"], one["label"], SIDES[side[row]], *facts])

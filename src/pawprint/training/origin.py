@@ -109,12 +109,31 @@ def command(
         time_limit: in seconds, if any.
     """
     words = ["pawprint", "train", os.fspath(source), "--recipe", os.fspath(recipe)]
-    for key, value in changed.items():
-        words += ["--set", f"{key}={_typed(value)}"]
+    words += _set(changed)
     for option, file in (("--exclude", exclude), ("--corrections", corrected)):
         words += [] if file is None else [option, os.fspath(file)]
     words += [] if time_limit is None else ["--time-limit", f"{time_limit:g}s"]
     return shlex.join(words)
+
+
+def command_on_features(features: str, recipe: Typed | None, changed: Mapping[str, Any]) -> str:
+    """The command line that trains on features again.
+
+    >>> command_on_features("my features", None, {"data.seed": 1})
+    "pawprint train --features 'my features' --set data.seed=1"
+
+    Args:
+        features: their folder, or its address without keys.
+        recipe: its name, or a file; None for the one that was embedded with.
+        changed: values in place of the recipe's.
+    """
+    words = ["pawprint", "train", "--features", features]
+    words += [] if recipe is None else ["--recipe", os.fspath(recipe)]
+    return shlex.join([*words, *_set(changed)])
+
+
+def _set(changed: Mapping[str, Any]) -> list[str]:
+    return [word for key, value in changed.items() for word in ("--set", f"{key}={_typed(value)}")]
 
 
 def _typed(value: Any) -> str:

@@ -30,7 +30,7 @@ from pawprint.training.gathered import PartSide
 from pawprint.training.recipe import GradientStage, LogisticStage, View
 from pawprint.training.to_features import VIEWS
 
-_WINDOW_BYTES = 256 * 2**20  # of features that are shuffled together
+_WINDOW = 256 * 2**20
 
 
 @dataclass
@@ -59,10 +59,14 @@ class PartViews:
         parts: they.
         scratch: a folder for what is read many times.
         progress: where to show how it goes.
+        window: bytes of features that are shuffled together.
     """
 
-    def __init__(self, parts: FeatureParts, scratch: Path, progress: Progress) -> None:
+    def __init__(
+        self, parts: FeatureParts, scratch: Path, progress: Progress, *, window: int = _WINDOW
+    ) -> None:
         self._parts, self._scratch, self._progress = parts, scratch, progress
+        self._window = window
         self._columns = parts.job["computes"]["columns"]
 
     def prefix(
@@ -99,16 +103,14 @@ class PartViews:
             yield self._read(block, side, picked, name, prefix)
 
     def fit_head(self, stage: LogisticStage, side: PartSide, prefix: Prefix, seed: int) -> Head:
-        """As of `views.Views`."""
-        views = stage.cached_views
-        labels = np.tile(side.labels, len(views))
+        """As of `views.Views`; a stage of mirrored views was refused when they were embedded."""
+        labels = side.labels
         try:
             with tempfile.TemporaryFile(dir=self._scratch, prefix="pawprint-") as file:
                 with self._progress.step("Reading features", len(labels)) as advance:
-                    for view in views:
-                        for some in self.chunks(side, prefix, view):
-                            file.write(np.ascontiguousarray(some).data)
-                            advance(len(some))
+                    for some in self.chunks(side, prefix):
+                        file.write(np.ascontiguousarray(some).data)
+                        advance(len(some))
                 rows = _OnDisk(file, labels, int(np.prod(prefix.shape)))
                 return streamed_head.fit(rows, seed=seed, progress=self._progress)
         except OSError as error:
@@ -130,8 +132,7 @@ class PartViews:
         random = np.random.default_rng(moment)
         told = Told(side.labels, classes, weighed=stage.class_weights)
         names = [self._name(prefix, view) for view in stage.cached_views]
-        row_bytes = 2 * int(np.prod(prefix.shape)) * len(names)
-        window = max(stage.batch_size, _WINDOW_BYTES // row_bytes)
+        window = max(stage.batch_size, self._window // (2 * int(np.prod(prefix.shape))))
         rows: list[NDArray[np.int64]] = []
         seen: list[NDArray[Any]] = []
         shuffled = list(self._blocks(side, random.permutation(len(self._parts.blocks))))

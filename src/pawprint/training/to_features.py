@@ -73,10 +73,14 @@ def expect_computable(recipe: Recipe) -> None:
     for number, stage in enumerate(recipe.stage, 1):
         if stage.views not in (1, "mirrored"):
             wanting = f"stage {number} augments photos (views = {stage.views!r})"
+        elif stage.fit == "logistic" and stage.views == "mirrored":
+            wanting = f"stage {number} fits a head to mirror images, too"
         elif stage.train == "all":
             wanting = f"stage {number} trains all layers"
         elif number < len(recipe.stage) and stage.train != "head":
             wanting = f"stage {number + 1} comes after one that trains the network's layers"
+        if wanting:
+            break
     if wanting:
         raise RecipeError(
             f"the recipe {recipe.name} needs the photos while it trains: {wanting}; take one that "
