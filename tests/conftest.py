@@ -27,6 +27,8 @@ from pawprint.training.run import Run
 LONG = (
     "test_folds.py",
     "test_from_features.py",
+    "test_ray.py",
+    "test_jobs.py",
     "test_commands.py",
     "test_applications.py",
     "test_tensorboard.py",

@@ -121,10 +121,10 @@ def _to_parts(paths: list[str], out: str, engine: Engine, part_size: int | None)
         raise PawprintError(
             f"with --out expected [MODEL] and one SOURCE, got {len(paths)}; list them in a file"
         )
-    if len(paths) == 1:
+    model = paths[0] if len(paths) == 2 else _told_apart(paths)[0]
+    if model is None:
         print("no model was named, so the starter answers", file=sys.stderr)
-    model = paths[0] if len(paths) == 2 else starter.BUNDLE
-    run(Predictions(model), paths[-1], out, engine, part_size)
+    run(Predictions(model or starter.BUNDLE), paths[-1], out, engine, part_size)
 
 
 def _told_apart(paths: list[str]) -> tuple[str | None, list[str]]:

@@ -142,14 +142,14 @@ def _labels(top: Place) -> _Label:
         entries = _inner(top, base).entries()
         names = [name for name, is_folder in entries if is_folder and not _junk(name)]
         splits = {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES}
+        asked = names if len(names) == 1 else splits
+        nested = [name for name in asked if _has_folders(_inner(top, (*base, name)))]
         if "train" in splits.values() and len(splits) > 1:
-            break
+            inside = [splits[name] for name in nested if name in splits]
+            if len(splits) == len(names) or ("train" in inside and len(inside) > 1):
+                break
         splits = {}
-        photos = any(not is_folder and _is_photo(name) for name, is_folder in entries)
-        if len(names) != 1 or photos:
-            break
-        inner = _inner(top, (*base, *names)).entries()
-        if not any(is_folder and not _junk(name) for name, is_folder in inner):
+        if len(names) != 1 or not nested:
             break
         base = (*base, *names)
 
@@ -161,6 +161,10 @@ def _labels(top: Place) -> _Label:
         return (inner[0] if len(inner) > 1 else None, None)
 
     return label_of
+
+
+def _has_folders(folder: Place) -> bool:
+    return any(is_folder and not _junk(name) for name, is_folder in folder.entries())
 
 
 def _listed(source: Place, suffix: str) -> Iterator[Input]:

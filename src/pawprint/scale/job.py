@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pawprint.parts.folder import (
     JOB,
     LISTING,
     MANIFEST,
+    PARTS,
     PLAN,
     JobFolder,
     digest_of,
@@ -98,7 +100,13 @@ def run_job(
         folder = _begun(computes, source, out, part_size, progress)
         todo = [n for n, about in folder.there() if about is None or about.unreachable]
         computed = _compute(folder, source, engine, todo, progress)
-        manifest = _account(folder, engine, time.perf_counter() - start)
+        manifest = _account(folder)
+        if computed or not (out / MANIFEST).exists():
+            seconds = round(time.perf_counter() - start, 3)
+            manifest |= {"engine": engine.where, "seconds": seconds, "finished": _now()}
+            _finish(folder, manifest)
+        else:  # when and by whom it was computed is told there
+            manifest = json.loads((out / MANIFEST).read())
     except OSError as error:
         raise unwritable(out, error) from error
     return Finished(out, manifest, computed, time.perf_counter() - start)
@@ -133,8 +141,7 @@ def _begun(
         "computes": computes.facts,
         "versions": versions(),
     }
-    begun = datetime.now(UTC).isoformat(timespec="seconds")
-    folder.write_json(JOB, {"digest": digest_of(job), "begun": begun, **job})
+    folder.write_json(JOB, {"digest": digest_of(job), "begun": _now(), **job})
     return folder
 
 
@@ -198,8 +205,8 @@ def _compute(
     return total
 
 
-def _account(folder: JobFolder, engine: Engine, seconds: float) -> dict[str, Any]:
-    """Look at every part once more, and write down what became of every input."""
+def _account(folder: JobFolder) -> dict[str, Any]:
+    """Look at every part once more, and say what became of every input."""
     job, labels = folder.job, Counter[str]()
     found: list[About] = []
     for number, about in folder.there():
@@ -211,7 +218,7 @@ def _account(folder: JobFolder, engine: Engine, seconds: float) -> dict[str, Any
         labels.update(about.labels)
     rows = sum(about.rows for about in found)
     assert rows == job["inputs"], (rows, job["inputs"])
-    manifest = {
+    return {
         "schema_version": VERSION,
         "job": job["digest"],
         "source": job["source"],
@@ -230,10 +237,17 @@ def _account(folder: JobFolder, engine: Engine, seconds: float) -> dict[str, Any
             for about in found
         ],
         "begun": job["begun"],
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "engine": engine.where,
-        "seconds": round(seconds, 3),
         "versions": job["versions"],
     }
+
+
+def _finish(folder: JobFolder, manifest: dict[str, Any]) -> None:
+    """Write the manifest, and remove what workers left that were killed while they wrote."""
     folder.write_json(MANIFEST, manifest)
-    return manifest
+    if folder.place.is_local:
+        for left in (folder.place / PARTS).local.glob(f"{_UNFINISHED}*"):
+            left.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,231 @@
+"""A job from its beginning to its end: results, accounts, refusals, engines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyarrow import compute, parquet
+
+import pawprint
+from pawprint import starter
+from pawprint.bundle import ONNX
+from pawprint.classifier import Classifier, Prediction
+from pawprint.data.images import open_photo
+from pawprint.engine import Network
+from pawprint.errors import OutputError, PawprintError, SourceError
+from pawprint.parts.schema import About, matrix, predictions
+from pawprint.scale.engines import LocalEngine, Lost
+from pawprint.scale.predicting import Predictions
+from pawprint.scale.worker import Assignment, Done, Worker
+
+from .conftest import Few, Run, parts, rows, same
+
+ANOTHER = Path(__file__).parents[1] / "fixtures/bundle-1"
+COUNTS = [4, 4, 4, 4, 3]  # rows a part
+
+
+@pytest.fixture(scope="module")
+def answers(few: Few) -> list[Prediction]:
+    """What the library answers, in the order of names."""
+    names = sorted(path for path in few.folder.rglob("*") if path.suffix in (".jpg", ".png"))
+    at_top = [path for path in names if path.parent == few.folder]
+    return list(pawprint.load().predict_many([*at_top, *(p for p in names if p not in at_top)]))
+
+
+def test_results_are_those_of_the_library_bit_for_bit(
+    few: Few, finished: Path, answers: list[Prediction]
+) -> None:
+    classes = pawprint.load().classes
+    found = rows(finished)
+    assert len(found) == len(answers) == few.total
+    for row, answer in zip(found, answers, strict=True):
+        assert str(few.folder / row["path"]) == answer.path
+        for name in ("label", "probability", "novelty"):
+            assert row[name] == getattr(answer, name)
+        if answer.error is None:
+            assert row["probabilities"] == [answer.probabilities[label] for label in classes]
+            assert row["error"] is None
+
+
+def test_errors_say_why_and_have_nothing_else(few: Few, finished: Path) -> None:
+    bad = {row["path"]: row for row in rows(finished) if row["error"] is not None}
+    assert set(bad) == set(few.bad)
+    for path, row in bad.items():
+        assert row["error"] == (few.bad[path] or row["error"])
+        assert {name for name, value in row.items() if value is not None} == {"path", "error"}
+
+
+def test_embeddings_are_what_the_network_gives(few: Few, finished: Path) -> None:
+    classifier = pawprint.load()
+    outputs = ["probabilities", "novelty", "embedding"]
+    network = Network((starter.BUNDLE / ONNX).read_bytes(), outputs)
+    table = parquet.read_table(finished / "parts")
+    good = table.filter(compute.is_null(table.column("error")))
+    found = matrix(good.column("embedding"))
+    assert found.shape == (good.num_rows, network.shape(-1)[0])
+    preprocessing = classifier.card.preprocessing
+    for path, row in zip(good.column("path").to_pylist(), found, strict=True):
+        data = (few.folder / path).read_bytes()
+        pixels = preprocessing.fit(open_photo(data, path, near=preprocessing.size).picture)
+        assert row.tobytes() == network(pixels)[-1].astype(np.float16).tobytes()
+
+
+def test_every_part_has_the_schema_and_says_what_it_is(finished: Path) -> None:
+    job = json.loads((finished / "job.json").read_text())
+    classifier = Classifier(embeds=True)
+    schema = predictions(classifier.classes, classifier.embedding_size)
+    for number, path in enumerate(parts(finished)):
+        file = parquet.ParquetFile(path)
+        assert file.schema_arrow.equals(schema)
+        assert json.loads(file.schema_arrow.metadata[b"classes"]) == ["cat", "dog"]
+        about = About.of(file.metadata.metadata)
+        assert about is not None
+        assert (about.job, about.part, about.rows) == (job["digest"], number, COUNTS[number])
+
+
+def test_the_manifest_accounts_for_every_input(few: Few, finished: Path) -> None:
+    manifest = json.loads((finished / "manifest.json").read_text())
+    found = rows(finished)
+    labels = [row["label"] for row in found if row["label"] is not None]
+    assert manifest["inputs"] == manifest["rows"] == len(found) == few.total
+    assert (manifest["errors"], manifest["unreachable"]) == (len(few.bad), 0)
+    assert manifest["labels"] == {label: labels.count(label) for label in sorted(set(labels))}
+    assert sum(manifest["labels"].values()) + manifest["errors"] == few.total
+    assert [part["file"] for part in manifest["parts"]] == [path.name for path in parts(finished)]
+    assert [part["rows"] for part in manifest["parts"]] == COUNTS
+    assert sum(part["errors"] for part in manifest["parts"]) == len(few.bad)
+    assert manifest["source"] == str(few.folder)
+
+
+def test_nothing_is_left_beside_the_results(finished: Path) -> None:
+    assert sorted(os.listdir(finished)) == ["job.json", "manifest.json", "parts", "plan"]
+    assert sorted(os.listdir(finished / "plan")) == ["listing.parquet", "model"]
+    assert not list(finished.rglob(".*"))
+
+
+@pytest.mark.parametrize("size", [1, 19, 1000])
+def test_the_size_of_parts_does_not_matter(
+    size: int, job: Run, finished: Path, tmp_path: Path
+) -> None:
+    job(tmp_path / "out", part_size=size)
+    assert same(rows(tmp_path / "out"), rows(finished))
+    assert len(parts(tmp_path / "out")) == -(-19 // size)
+
+
+def untouched(out: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file with its time and content."""
+    files = [path for path in out.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def test_another_job_is_refused_and_nothing_touched(job: Run, own: Path, few: Few) -> None:
+    before = untouched(own)
+    with pytest.raises(OutputError, match=r"own holds a job of other photos; name another"):
+        job(own, few.folder / "cat")
+    with pytest.raises(OutputError, match="holds a job in parts of another size"):
+        job(own, part_size=5)
+    with pytest.raises(OutputError, match="holds a job that computes something else"):
+        job(own, what=Predictions(ANOTHER))
+    assert untouched(own) == before
+
+
+@pytest.mark.parametrize("name", ["pawprint", "decoding", "openvino"])
+def test_other_versions_are_refused(name: str, job: Run, own: Path) -> None:
+    said = json.loads((own / "job.json").read_text())
+    said["versions"][name] = "0.0"
+    (own / "job.json").write_text(json.dumps(said))
+    before = untouched(own)
+    with pytest.raises(PawprintError, match=f"was begun with {name} 0.0, and here is .+; install"):
+        job(own)
+    assert untouched(own) == before
+
+
+def test_what_else_is_there_is_not_replaced(job: Run, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for out in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(OutputError, match="holds something else, and nothing is replaced"):
+            job(out)
+    with pytest.raises(OutputError, match=r"cannot be written \(not a directory\)"):
+        job(tmp_path / "thesis.txt/below")
+    assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+def test_sources_without_photos_are_refused_and_nothing_written(job: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.csv").write_text("no,such,columns\n1,2,3")
+    for source in ("empty", "bad.csv", "typo"):
+        with pytest.raises(SourceError, match=f"{source} "):
+            job(tmp_path / "out", tmp_path / source)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_photo_is_a_job(job: Run, few: Few, tmp_path: Path, finished: Path) -> None:
+    meant = next(row for row in rows(finished) if row["path"] == "cat/Käse 猫 #1?.jpg")
+    (tmp_path / "list.jsonl").write_text(json.dumps({"path": str(few.folder / meant["path"])}))
+    job(tmp_path / "out", tmp_path / "list.jsonl")
+    (found,) = rows(tmp_path / "out")
+    assert same([found], [meant | {"path": str(few.folder / meant["path"])}])
+
+
+def test_lists_have_rows_for_what_is_missing_and_what_comes_twice(
+    job: Run, few: Few, tmp_path: Path
+) -> None:
+    photo = str(next(few.folder.glob("dog/*.jpg")))
+    paths = [photo, "missing.jpg", photo, "zz://key:secret@nowhere/a.jpg", str(few.folder)]
+    (tmp_path / "list.txt").write_text("\n".join(paths))
+    ran = job(tmp_path / "out", tmp_path / "list.txt")
+    found = rows(tmp_path / "out")
+    assert [row["path"] for row in found] == paths
+    first, missing, again, nowhere, folder = found
+    assert same([first], [again])
+    assert first["error"] is None
+    assert missing["error"] == "it cannot be read (no such file or directory)"
+    assert nowhere["error"].startswith("zz://nowhere cannot be opened")
+    assert folder["error"] == "it is a folder"
+    assert ran.manifest["errors"] == 3
+
+
+class Losing(LocalEngine):
+    """An engine that gives up after every part."""
+
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+        yield from super().run(assignment, parts[:1])
+        raise Lost("a node went away")
+
+
+class Idle(LocalEngine):
+    """An engine that says what is not so."""
+
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+        return (Done(part, photos=1) for part in parts)
+
+
+class Hasty(LocalEngine):
+    """An engine that computes twice, in any order, and forgets a part."""
+
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+        worker = Worker(assignment)
+        yield from map(worker, [*reversed(parts[1:]), *parts[1:]] or parts)
+
+
+@pytest.mark.parametrize("engine", [Losing(), Hasty()])
+def test_engines_may_fail_as_long_as_something_comes(
+    engine: LocalEngine, job: Run, tmp_path: Path, finished: Path, listener: Any
+) -> None:
+    job(tmp_path, engine=engine, progress=listener)
+    assert same(rows(tmp_path), rows(finished))
+    if isinstance(engine, Losing):
+        assert listener.said == ["a node went away; going on with what is missing"] * 5
+
+
+def test_engines_that_bring_nothing_are_given_up(job: Run, tmp_path: Path, finished: Path) -> None:
+    with pytest.raises(PawprintError, match="no part could be computed in 3 tries; what is there"):
+        job(tmp_path, engine=Idle())
+    job(tmp_path)
+    assert same(rows(tmp_path), rows(finished))
