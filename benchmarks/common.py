@@ -33,6 +33,8 @@ _PACKAGES = (
     "scikit-learn",
     "numpy",
     "pillow",
+    "pyarrow",
+    "ray",
 )
 
 

@@ -70,7 +70,7 @@ class Classifier:
     Args:
         folder: a bundle, or a run with a bundle in `model/`; by default the starter, which comes
             with pawprint and tells cats from dogs.
-        streams: how many photos to compute at once; by default one a core.
+        streams: how many photos to compute at once, each on one core; by default one a core.
         embeds: compute embeddings, too, for `embed_reads`.
 
     Raises:

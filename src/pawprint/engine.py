@@ -66,7 +66,7 @@ class Network:
         outputs: which outputs to compute; the rest is not compiled.
         more: further ones to compute, where the network has them.
         precision: float32 for answers, bfloat16 for features.
-        streams: how many photos at once; by default one a core.
+        streams: how many photos at once, each on one thread; by default one a core.
 
     Attributes:
         offers: the names of all outputs that it could compute.

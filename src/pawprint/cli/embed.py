@@ -11,10 +11,10 @@ import typer
 from pawprint.cli.jobs import (
     ActorCpusOption,
     AddressOption,
+    Chosen,
     EngineName,
     EngineOption,
     PartSizeOption,
-    make_engine,
     run,
 )
 
@@ -61,7 +61,7 @@ def embed(
     offline: Annotated[bool, typer.Option("--offline", help="Download no weights.")] = False,
     engine: EngineOption = EngineName.local,
     address: AddressOption = None,
-    actor_cpus: ActorCpusOption = 1,
+    actor_cpus: ActorCpusOption = None,
     part_size: PartSizeOption = None,
 ) -> None:
     """Compute features of any number of photos once, as Parquet files, to train on with --features.
@@ -73,7 +73,9 @@ def embed(
     from pawprint.training.recipe_files import parse_change
     from pawprint.training.to_features import FeaturesOf
 
+    chosen = Chosen(engine, address, actor_cpus, part_size)
+    chosen.check()
     changed = dict(map(parse_change, changes or []))
     given = recipe_changes.said(changed, backbone=backbone, weights=weights)
     computes = FeaturesOf(recipe, changes=given, precision=precision.value, offline=offline)
-    run(computes, source, out, make_engine(engine, address, actor_cpus), part_size)
+    run(computes, source, out, chosen)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from pawprint.errors import PawprintError
+from pawprint.errors import PawprintError, SourceError
 
 if TYPE_CHECKING:
     from pawprint.scale.engines import Engine
@@ -37,7 +38,10 @@ AddressOption = Annotated[
     ),
 ]
 ActorCpusOption = Annotated[
-    int, typer.Option(min=1, max=1024, help="With Ray: CPUs for each actor and its network.")
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        min=1, max=1024, help="With Ray: CPUs for each actor and its network.  [default: 1]"
+    ),
 ]
 PartSizeOption = Annotated[
     Optional[int],  # noqa: UP045
@@ -45,29 +49,48 @@ PartSizeOption = Annotated[
 ]
 
 
-def make_engine(name: EngineName, address: str | None, actor_cpus: int) -> Engine:
-    """The engine that was asked for."""
-    if name is EngineName.ray:
-        from pawprint.scale.ray_engine import RayEngine
+@dataclass(frozen=True)
+class Chosen:
+    """How a job is to be done, as options say."""
 
-        return RayEngine(address, cpus=actor_cpus)
-    if address is not None:
-        raise PawprintError("--address is for --engine ray; give both or neither")
-    from pawprint.scale.engines import LocalEngine
+    engine: EngineName
+    address: str | None
+    actor_cpus: int | None
+    part_size: int | None
 
-    return LocalEngine()
+    def check(self) -> None:
+        """Refuse options of another engine than the one that was asked for."""
+        if self.engine is EngineName.local and (self.address or self.actor_cpus):
+            option = "--address" if self.address else "--actor-cpus"
+            raise PawprintError(f"{option} is for --engine ray; give both or neither")
+
+    def make_engine(self) -> Engine:
+        """The engine."""
+        if self.engine is EngineName.ray:
+            from pawprint.scale.ray_engine import RayEngine
+
+            return RayEngine(self.address, cpus=self.actor_cpus or 1)
+        from pawprint.scale.engines import LocalEngine
+
+        return LocalEngine()
 
 
-def run(
-    computes: Computes, source: str, out: str, engine: Engine, part_size: int | None
-) -> Finished:
+def run(computes: Computes, source: str, out: str, chosen: Chosen) -> None:
     """Run a job and say what came of it; the exit code is 3 where photos could not be read."""
     from pawprint.parts.places import place
     from pawprint.progress import Terminal
     from pawprint.scale.job import run_job
 
+    photos, results = place(source), place(out)
+    if photos.kind() == "nothing":
+        raise SourceError(f"{photos} is not there")
     finished = run_job(
-        computes, place(source), place(out), engine, part_size=part_size, progress=Terminal()
+        computes,
+        photos,
+        results,
+        chosen.make_engine(),
+        part_size=chosen.part_size,
+        progress=Terminal(),
     )
     typer.echo(_summary(finished))
     if errors := finished.manifest["errors"]:
@@ -77,7 +100,6 @@ def run(
             file=sys.stderr,
         )
         raise typer.Exit(SOME_UNREADABLE)
-    return finished
 
 
 def _summary(finished: Finished) -> str:

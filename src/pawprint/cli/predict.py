@@ -17,17 +17,16 @@ from pawprint.cli.jobs import (
     SOME_UNREADABLE,
     ActorCpusOption,
     AddressOption,
+    Chosen,
     EngineName,
     EngineOption,
     PartSizeOption,
-    make_engine,
     run,
 )
 from pawprint.errors import PawprintError
 
 if TYPE_CHECKING:
     from pawprint.classifier import Classifier, Prediction
-    from pawprint.scale.engines import Engine
 
     Row = tuple[Prediction, Path | None]  # and the file that shows what the answer rests on
 
@@ -64,7 +63,7 @@ def predict(
     ] = None,
     engine: EngineOption = EngineName.local,
     address: AddressOption = None,
-    actor_cpus: ActorCpusOption = 1,
+    actor_cpus: ActorCpusOption = None,
     part_size: PartSizeOption = None,
 ) -> None:
     """Say what is on each photo.
@@ -80,13 +79,15 @@ def predict(
 
     if as_json and as_csv:
         raise PawprintError("--json and --csv were both given; choose one")
+    chosen = Chosen(engine, address, actor_cpus, part_size)
+    chosen.check()
     if out is not None:
         if as_json or as_csv or explain is not None:
             raise PawprintError("--out writes Parquet files, without --json, --csv or --explain")
-        _to_parts(paths, out, make_engine(engine, address, actor_cpus), part_size)
+        _to_parts(paths, out, chosen)
         return
-    if engine is not EngineName.local or address is not None or part_size is not None:
-        raise PawprintError("--engine, --address and --part-size need --out DIR")
+    if engine is not EngineName.local or part_size is not None:
+        raise PawprintError("--engine and --part-size need --out DIR")
     model, photos = _told_apart(paths)
     classifier = load(model)
     if model is None:
@@ -112,7 +113,7 @@ def predict(
         raise typer.Exit(SOME_UNREADABLE)
 
 
-def _to_parts(paths: list[str], out: str, engine: Engine, part_size: int | None) -> None:
+def _to_parts(paths: list[str], out: str, chosen: Chosen) -> None:
     """Write predictions of a source as Parquet files."""
     from pawprint import starter
     from pawprint.scale.predicting import Predictions
@@ -124,7 +125,7 @@ def _to_parts(paths: list[str], out: str, engine: Engine, part_size: int | None)
     model = paths[0] if len(paths) == 2 else _told_apart(paths)[0]
     if model is None:
         print("no model was named, so the starter answers", file=sys.stderr)
-    run(Predictions(model or starter.BUNDLE), paths[-1], out, engine, part_size)
+    run(Predictions(model or starter.BUNDLE), paths[-1], out, chosen)
 
 
 def _told_apart(paths: list[str]) -> tuple[str | None, list[str]]:

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from pawprint.data.wording import os_reason
 from pawprint.errors import SourceError
-from pawprint.parts.folder import MANIFEST, JobFolder
+from pawprint.parts.folder import GROUP, MANIFEST, JobFolder
 from pawprint.parts.places import Place
 from pawprint.parts.schema import matrix
 
@@ -65,8 +65,8 @@ class FeatureParts:
                     "goes on"
                 )
             self.blocks = list(self._blocks())
-        except (OSError, ValueError) as error:  # ArrowInvalid, and names that are no text
-            raise self._unreadable(error) from error
+        except OSError as error:
+            raise SourceError(f"{place} cannot be read ({os_reason(error)})") from error
         self.rows = self.blocks[-1].end
 
     def _blocks(self) -> Iterator[Block]:
@@ -77,10 +77,8 @@ class FeatureParts:
                     f"{self.folder.part(number)} is missing or damaged; run the same pawprint "
                     "embed command again, which computes it again"
                 )
-            with self.folder.part(number).reading() as file:
-                metadata = parquet.ParquetFile(file).metadata
-            for group in range(metadata.num_row_groups):
-                rows = metadata.row_group(group).num_rows
+            for group, first in enumerate(range(0, about.rows, GROUP)):
+                rows = min(GROUP, about.rows - first)
                 yield Block(number, group, start, rows)
                 start += rows
 
@@ -98,7 +96,11 @@ class FeatureParts:
                 raise ValueError(f"part {block.part} has no column {', '.join(sorted(lost))}")
             return found
         except (OSError, ValueError) as error:  # ArrowInvalid, and names that are no text
-            raise self._unreadable(error) from error
+            part = self.folder.part(block.part)
+            raise SourceError(
+                f"{part} cannot be read ({_why(error)}); where it is damaged, delete it and run "
+                "the same pawprint embed command again, which computes it again"
+            ) from error
 
     def tables(self, columns: Sequence[str]) -> Iterator[tuple[Block, pyarrow.Table]]:
         """Some columns of all blocks, in order."""
@@ -118,6 +120,6 @@ class FeatureParts:
         """
         return matrix(self.table(block, [column]).column(column).take(pyarrow.array(rows)))
 
-    def _unreadable(self, error: Exception) -> SourceError:
-        why = os_reason(error) if isinstance(error, OSError) else str(error)
-        return SourceError(f"{self.folder.place} cannot be read ({why})")
+
+def _why(error: Exception) -> str:
+    return os_reason(error) if isinstance(error, OSError) else str(error)

@@ -6,8 +6,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,9 +14,10 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from pawprint.data.wording import os_reason
+from pawprint.data.wording import os_reason, shown
 from pawprint.errors import OutputError, SourceError
-from pawprint.parts.listing import Listing
+from pawprint.parallel import map_chunks
+from pawprint.parts.listing import Input, Listed, Listing
 from pawprint.parts.places import Place
 from pawprint.parts.schema import VERSION, About
 
@@ -30,7 +30,7 @@ JOB, PLAN, LISTING, PARTS, MANIFEST = (
 )
 _NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOOKING = 16  # parts looked at at once: of a store each takes a while
-_GROUP = 1024  # rows a row group, so that readers need not hold a whole part
+GROUP = 1024  # rows a row group, so that readers need not hold a whole part
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,32 @@ class JobFolder:
         """Every input.
 
         Raises:
-            SourceError: it is gone, or damaged.
+            SourceError: it is gone, damaged or of another job.
         """
         try:
-            return Listing(self.plan / LISTING)
-        except (FileNotFoundError, pyarrow.ArrowInvalid):
-            raise SourceError(
-                f"{self.plan / LISTING} is missing or damaged; begin a new job in another folder"
-            ) from None
+            found = Listing(self.plan / LISTING)
+        except (OSError, pyarrow.ArrowInvalid) as error:
+            raise self._no_listing(str(error)) from None
+        if found.listed != Listed(self.job["inputs"], self.job["listing"]):
+            raise self._no_listing("it is of another job")
+        return found
+
+    def inputs(self, number: int) -> list[Input]:
+        """The inputs of a part.
+
+        Raises:
+            SourceError: the listing is damaged.
+        """
+        try:
+            return self.listing.inputs(number)
+        except (OSError, pyarrow.ArrowInvalid) as error:
+            raise self._no_listing(str(error)) from None
+
+    def _no_listing(self, why: str) -> SourceError:
+        return SourceError(
+            f"{self.plan / LISTING} cannot be read ({shown(why[:120])}); where it is missing or "
+            "damaged begin a new job in another folder"
+        )
 
     def part(self, number: int) -> Place:
         """A part's file."""
@@ -101,7 +119,7 @@ class JobFolder:
             buffer,
             compression="zstd",
             use_dictionary=["label", "split", "error"],
-            row_group_size=_GROUP,
+            row_group_size=GROUP,
             write_page_checksum=True,
         )
         self.part(number).write(buffer.getvalue())
@@ -114,7 +132,7 @@ class JobFolder:
         """
         try:
             metadata = self._metadata(number)
-        except (FileNotFoundError, pyarrow.ArrowInvalid):
+        except (FileNotFoundError, ValueError):  # ArrowInvalid is one, too
             return None
         about = About.of(metadata.metadata)
         if about is None or (about.job, about.part) != (self.job["digest"], number):
@@ -149,9 +167,12 @@ class JobFolder:
         """
         asked = range(self.listing.parts) if numbers is None else list(numbers)
         named = self._named()
-        with ThreadPoolExecutor(_LOOKING) as pool:
-            looks = pool.map(lambda n: self.look(n) if n in named else None, asked)
-            yield from zip(asked, looks, strict=True)
+
+        def look(some: Sequence[int]) -> list[tuple[int, About | None]]:
+            return [(number, self.look(number) if number in named else None) for number in some]
+
+        for looked in map_chunks(look, asked, size=1, workers=_LOOKING):
+            yield from looked
 
     def _named(self) -> set[int]:
         """The numbers of parts that have a file."""

@@ -26,7 +26,7 @@ _Label = Callable[[_Parts], tuple[str | None, str | None]]
 
 
 def inputs_of(source: Place, *, labelled: bool = False) -> Iterator[Input]:
-    """List a folder or read a list, without ever holding all of it.
+    """List a folder or read a list, without holding all of it: only the names in one folder.
 
     Args:
         source: a folder, searched through in order of names; or a list: `.txt` (a path a line),
@@ -42,11 +42,10 @@ def inputs_of(source: Place, *, labelled: bool = False) -> Iterator[Input]:
         SourceError: there is no such source, or it cannot be read.
     """
     try:
-        kind = source.kind()
-        suffix = os.path.splitext(source.path)[1].lower()
-        if kind == "file" and suffix in LISTS:
-            yield from _listed(source, suffix)
+        if is_list(source):
+            yield from _listed(source, os.path.splitext(source.path)[1].lower())
             return
+        kind = source.kind()
         if kind == "folder":
             yield from _below(source, _labels(source) if labelled else lambda parts: (None, None))
             return
@@ -60,13 +59,23 @@ def inputs_of(source: Place, *, labelled: bool = False) -> Iterator[Input]:
     raise SourceError(f"{source} is not there")
 
 
-def opener(source: Place) -> Callable[[str], Place]:
+def is_list(source: Place) -> bool:
+    """Whether a source is a list, and not a folder.
+
+    Raises:
+        OSError: nobody can say.
+    """
+    return os.path.splitext(source.path)[1].lower() in LISTS and source.kind() == "file"
+
+
+def opener(source: Place, *, listed: bool) -> Callable[[str], Place]:
     """What finds the photos of a source by the paths that its inputs have.
 
     Args:
-        source: a folder, or a list.
+        source: a folder, or a list, whether or not it is still there.
+        listed: which of the two.
     """
-    if os.path.splitext(source.path)[1].lower() in LISTS and source.kind() == "file":
+    if listed:
         source = source.parent
 
     def find(path: str) -> Place:
@@ -103,6 +112,9 @@ def _below(top: Place, label_of: _Label) -> Iterator[Input]:
                 yield _writable(Input("/".join((*parts, name)), label, split))
         if len(parts) < _DEEPEST:
             todo += [(name, above | {identity}) for name in reversed(inner)]
+        else:
+            deep = f"it is over {_DEEPEST} folders deep"
+            yield from (_writable(Input("/".join(name), error=deep)) for name in inner)
 
 
 def _inner(top: Place, parts: _Parts) -> Place:
@@ -176,8 +188,8 @@ def _listed(source: Place, suffix: str) -> Iterator[Input]:
         text = io.TextIOWrapper(stream, "utf-8-sig", newline="" if suffix == ".csv" else None)
         try:
             if suffix == ".txt":
-                paths = (line.rstrip("\n") for line in text)
-                yield from (Input(path) for path in paths if path.strip())
+                rows = ({"path": line.rstrip("\n")} for line in text if line.strip())
+                yield from _of_rows(source, rows, start=1)
             elif suffix == ".csv":
                 yield from _of_rows(source, csv.DictReader(text), start=2)
             else:
@@ -196,6 +208,11 @@ def _of_rows(source: Place, rows: Iterator[Mapping[str, Any]], start: int) -> It
             raise SourceError(
                 f"{source} has no path in line {number:,}; expected a column (of .jsonl: a key) "
                 "`path`, and maybe `label` and `split`"
+            )
+        if "://" in path and "@" in path.partition("://")[2].partition("/")[0]:
+            raise SourceError(
+                f"{source} has a key in the address in line {number:,}, which would stand in all "
+                "results; give keys by the environment variables of the store"
             )
         label, split = _text(row.get("label")), _text(row.get("split"))
         if split is not None and split.strip().lower() not in SPLIT_NAMES:

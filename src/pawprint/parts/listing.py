@@ -16,6 +16,7 @@ from pawprint.progress import SILENT, Progress
 SCHEMA = pyarrow.schema(
     [("path", "string"), ("label", "string"), ("split", "string"), ("error", "string")]
 )
+_DIGEST = "pawprint.listing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def write_listing(
                 count += len(some)
                 advance(len(some))
                 some = list(itertools.islice(iterator, part_size))
+            writer.add_key_value_metadata({_DIGEST: digest.hexdigest()})
     return Listed(count, digest.hexdigest())
 
 
@@ -94,6 +96,13 @@ class Listing:
 
     def __init__(self, place: Place) -> None:
         self._file = parquet.ParquetFile(place.reading())
+
+    @property
+    def listed(self) -> Listed:
+        """What it holds, as it says itself."""
+        metadata = self._file.metadata
+        digest = (metadata.metadata or {}).get(_DIGEST.encode(), b"")
+        return Listed(int(metadata.num_rows), digest.decode("ascii", "replace"))
 
     @property
     def parts(self) -> int:

@@ -51,6 +51,16 @@ def patiently(work: Callable[[], Result]) -> Result:
     return work()
 
 
+def another_day(error: OSError) -> bool:
+    """Whether it may go well some other time, once somebody has mended something.
+
+    >>> another_day(FileNotFoundError()), another_day(PermissionError())
+    (False, True)
+    """
+    gone = (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError)
+    return not isinstance(error, gone) and error.errno not in (errno.ENAMETOOLONG, errno.ELOOP)
+
+
 def may_pass(error: OSError) -> bool:
     """Whether another try may go well.
 

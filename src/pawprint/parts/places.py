@@ -84,19 +84,26 @@ class Place:
         top = self.address if self.is_local else _without_keys(self.address)
         return f"{top.rstrip('/')}/{self.inner}" if self.inner else top
 
-    def read(self) -> bytes:
+    def read(self, most: int | None = None) -> bytes:
         """A file's bytes, asked for several times where the store fails.
+
+        Args:
+            most: how many, if it may not be any number.
 
         Raises:
             OSError: it cannot be read.
+            ValueError: it is no file, or has more bytes.
         """
-        return patiently(self._read)
+        return patiently(lambda: self._read(most))
 
-    def _read(self) -> bytes:
+    def _read(self, most: int | None) -> bytes:
         if self.is_local:
-            return _bytes(self.local)
+            return _bytes(self.local, most)
         with self.filesystem.open_input_stream(self.path) as stream:
-            return bytes(stream.read())
+            content = bytes(stream.read() if most is None else stream.read(most + 1))
+        if most is not None and len(content) > most:
+            raise ValueError(_too_large(most))
+        return content
 
     def write(self, content: bytes) -> None:
         """Write a file, whole or not at all; one that is there is replaced.
@@ -204,9 +211,21 @@ def place(address: str | os.PathLike[str]) -> Place:
         )
     if given != given.encode(errors="replace").decode():
         raise SourceError(f"{shown(given)} has a name that is not UTF-8; rename it")
+    if _broken_key(given):
+        raise SourceError(
+            f"{given.partition('://')[0]}://... has a key with / in it; write %2F in its place, or "
+            "give keys by the environment variables of the store"
+        )
     found = Place(_tidy(given) if "://" in given else os.path.abspath(given))
     _opened(found.address)
     return found
+
+
+def _broken_key(address: str) -> bool:
+    """Whether an address has a key that a slash breaks in two."""
+    host, slash, rest = address.partition("://")[2].partition("?")[0].partition("/")
+    _, colon, port = host.partition(":")
+    return bool(colon and "@" not in host and not port.isdigit() and slash and "@" in rest)
 
 
 def _tidy(address: str) -> str:
@@ -232,21 +251,28 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, most: int | None) -> bytes:
     """A local file's bytes; a pipe or a device is not waited for.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no file, or its name is none.
+        ValueError: it is no file, or has more bytes, or its name is none.
     """
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
     with open(path, "rb", opener=opener) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no file")
+        if most is not None and status.st_size > most:
+            raise ValueError(_too_large(most))
         return file.read()
+
+
+def _too_large(most: int) -> str:
+    return f"it has more bytes than the cap of {most:,}"
 
 
 @lru_cache(1024)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from pawprint.scale.worker import Assignment, Done, Worker
@@ -23,7 +23,7 @@ class Engine(Protocol):
 
     where: str
 
-    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
         """Compute parts.
 
         Args:
@@ -45,7 +45,7 @@ class LocalEngine:
 
     where = "on this machine"
 
-    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
         """As of `Engine`."""
         worker = Worker(assignment)
         yield from map(worker, parts)

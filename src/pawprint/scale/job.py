@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from pawprint.data.wording import shown
 from pawprint.errors import OutputError, PawprintError, SourceError
 from pawprint.parts.folder import (
     JOB,
@@ -20,10 +22,10 @@ from pawprint.parts.folder import (
     digest_of,
     unwritable,
 )
-from pawprint.parts.inputs import inputs_of
+from pawprint.parts.inputs import inputs_of, is_list
 from pawprint.parts.listing import write_listing
 from pawprint.parts.places import Place
-from pawprint.parts.schema import VERSION, About
+from pawprint.parts.schema import VERSION
 from pawprint.progress import SILENT, Progress
 from pawprint.scale.engines import Engine, Lost
 from pawprint.scale.worker import Assignment, expect_versions, versions
@@ -135,6 +137,7 @@ def _begun(
     job = {
         "schema_version": VERSION,
         "source": str(source),
+        "listed": is_list(source),
         "inputs": listed.inputs,
         "listing": listed.digest,
         "part_size": size,
@@ -178,64 +181,72 @@ def _compute(
 ) -> int:
     """Compute parts until all are there; how many photos that were."""
     assignment = Assignment(folder.place.address, source.address, folder.job["digest"])
-    rows = {number: folder.listing.rows(number) for number in todo}
-    fruitless, total = 0, sum(rows.values())
+    fruitless, total = 0, sum(map(folder.listing.rows, todo))
     verb = {"predictions": "Predicting", "features": "Embedding"}[folder.job["computes"]["what"]]
     with progress.step(f"{verb} {engine.where}", total) as advance:
         while todo:
-            done = set()
+            done: set[int] = set()
             try:
-                for one in engine.run(assignment, todo):
-                    if one.failure:
-                        raise PawprintError(one.failure)
-                    if one.part not in done:
-                        done.add(one.part)
-                        advance(one.photos)
+                with closing(engine.run(assignment, todo)) as each:
+                    for one in each:
+                        if one.failure:
+                            raise PawprintError(one.failure)
+                        if one.part not in done:
+                            done.add(one.part)
+                            advance(one.photos)
             except Lost as error:
                 progress.say(f"{error}; going on with what is missing")
-            # What is there counts, not what was said.
-            missing = [number for number, about in folder.there(todo) if about is None]
-            fruitless = fruitless + 1 if len(missing) == len(todo) else 0
-            todo = missing
+            # What is there counts, not what was said; but for what was there to be tried again.
+            there = {n for n, about in folder.there(todo) if about is not None}
+            left = [n for n in todo if n not in there or n not in done]
+            fruitless = fruitless + 1 if len(left) == len(todo) else 0
+            todo = left
             if fruitless == _FRUITLESS:
-                raise PawprintError(
-                    f"{engine.where} no part could be computed in {_FRUITLESS} tries; what is "
-                    "there is kept, and the same command goes on"
-                )
+                raise _stuck(folder, engine, todo[0])
     return total
+
+
+def _stuck(folder: JobFolder, engine: Engine, part: int) -> PawprintError:
+    """The error for parts that nobody computes."""
+    inputs = folder.inputs(part)
+    return PawprintError(
+        f"{engine.where} part {part} could not be computed in {_FRUITLESS} rounds: its workers "
+        "died, or what they wrote is not there. If one of its photos ends them "
+        f"({shown(inputs[0].path)} to {shown(inputs[-1].path)}), take it out and begin anew; what "
+        "is there is kept, and the same command goes on"
+    )
 
 
 def _account(folder: JobFolder) -> dict[str, Any]:
     """Look at every part once more, and say what became of every input."""
     job, labels = folder.job, Counter[str]()
-    found: list[About] = []
+    sums, parts = Counter[str](), []
     for number, about in folder.there():
         if about is None:
             raise OutputError(
                 f"{folder.part(number)} was there and is gone; run the same command again"
             )
-        found.append(about)
+        one = {"rows": about.rows, "errors": about.errors, "unreachable": about.unreachable}
+        sums.update(one)
         labels.update(about.labels)
-    rows = sum(about.rows for about in found)
-    assert rows == job["inputs"], (rows, job["inputs"])
+        name = folder.part(number).path.rpartition("/")[2]
+        parts.append({"file": name, "rows": about.rows, "errors": about.errors})
+    if sums["rows"] != job["inputs"]:
+        raise OutputError(
+            f"{folder.place} has {sums['rows']:,} rows for {job['inputs']:,} inputs; begin a new "
+            "job in another folder"
+        )
     return {
         "schema_version": VERSION,
         "job": job["digest"],
         "source": job["source"],
         "computes": job["computes"],
         "inputs": job["inputs"],
-        "rows": rows,
-        "errors": sum(about.errors for about in found),
-        "unreachable": sum(about.unreachable for about in found),
+        "rows": sums["rows"],
+        "errors": sums["errors"],
+        "unreachable": sums["unreachable"],
         "labels": dict(sorted(labels.items())),
-        "parts": [
-            {
-                "file": folder.part(about.part).path.rpartition("/")[2],
-                "rows": about.rows,
-                "errors": about.errors,
-            }
-            for about in found
-        ],
+        "parts": parts,
         "begun": job["begun"],
         "versions": job["versions"],
     }

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +26,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtra("--engine ray", error.name, "scale") from None
 
+_RETRIES = 4  # of a part whose actor died; a photo may be what kills it
 _WAITING = 2  # parts that wait at an actor, so that it never waits for one
 _ANSWERS_WITHIN = 10.0  # seconds
 
@@ -75,7 +76,7 @@ class RayEngine:
                 "start one with ray start --head, or leave --address out"
             ) from None
 
-    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
         """As of `engines.Engine`."""
         # Ray prints every death of an actor, from a thread of its own, until it is shut down.
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
@@ -103,10 +104,11 @@ class RayEngine:
         )
         results = numbered.map_batches(
             _Actor,
-            fn_constructor_args=(asdict(assignment), self._cpus),
+            fn_constructor_args=(_Sealed(assignment), self._cpus),
             batch_size=1,
             compute=pool,
             num_cpus=self._cpus,
+            max_task_retries=_RETRIES,
         )
         try:
             for row in results.iter_rows():
@@ -115,11 +117,18 @@ class RayEngine:
             raise Lost(f"Ray gave up some parts ({_cause(error)})") from error
 
 
+class _Sealed:
+    """An assignment that Ray, which shows actors' arguments, cannot show: it may have keys."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+
+
 class _Actor:
     """A worker, as Ray Data calls it."""
 
-    def __init__(self, assignment: dict[str, str], cpus: int) -> None:
-        self._worker = Worker(Assignment(**assignment), cpus)
+    def __init__(self, sealed: _Sealed, cpus: int) -> None:
+        self._worker = Worker(sealed.assignment, cpus)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         done = [asdict(self._worker(int(part))) for part in batch["part"]]

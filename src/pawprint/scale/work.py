@@ -143,10 +143,13 @@ class Embedding:
                 decoded.append((values, self._preprocessing.fit(opened.picture)))
             except PhotoError as error:
                 decoded.append((values | {"error": error.reason}, None))
-        return [
-            _Row(values, None if pixels is None else self._compute(pixels))
-            for values, pixels in decoded
-        ]
+        rows = []
+        for values, pixels in decoded:
+            features = None if pixels is None else self._compute(pixels)
+            if features is not None and not all(np.isfinite(one).all() for one in features):
+                values["error"], features = "its features are no numbers that float16 holds", None
+            rows.append(_Row(values, features))
+        return rows
 
     def _compute(self, pixels: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """A photo's features, float16, in the order of the columns."""

@@ -12,16 +12,18 @@ from typing import Any
 
 from pawprint import engine
 from pawprint.data import images
+from pawprint.data.archives import Limits
 from pawprint.data.wording import os_reason
 from pawprint.errors import PawprintError, PhotoError, SourceError
 from pawprint.parts.folder import JobFolder, unwritable
 from pawprint.parts.inputs import opener
 from pawprint.parts.listing import Input
-from pawprint.parts.patience import WAITS, may_pass
+from pawprint.parts.patience import WAITS, another_day, may_pass
 from pawprint.parts.places import place
 from pawprint.parts.schema import About
 from pawprint.scale.work import Work, open_work
 
+_MOST_BYTES = Limits().photo_bytes
 _READS_AT_ONCE = 16  # of a store, which is slow to answer but answers many
 
 
@@ -84,7 +86,12 @@ class Worker:
             )
         expect_versions(job["versions"])
         source = place(assignment.source)
-        self._find = opener(source)
+        if not job["listed"] and source.kind() != "folder":
+            raise SourceError(
+                f"{source} is not there, or not on this node; bring it back or mount it, and run "
+                "the same command again"
+            )
+        self._find = opener(source, listed=job["listed"])
         self._pool = None if source.is_local else ThreadPoolExecutor(_READS_AT_ONCE)
         self._work: Work = open_work(job["computes"], self._folder.plan, cpus)
 
@@ -105,9 +112,9 @@ class Worker:
         return Done(part, about.rows, about.errors, time.perf_counter() - start)
 
     def _compute(self, part: int) -> About:
-        inputs = self._folder.listing.inputs(part)
-        unreachable = _Count()
-        reads = self._reads(inputs, unreachable)
+        inputs = self._folder.inputs(part)
+        failures = _Failures()
+        reads = self._reads(inputs, failures)
         table = self._work.table(inputs, reads)
         labels = table.column("label").value_counts().to_pylist()
         about = About(
@@ -115,33 +122,43 @@ class Worker:
             part,
             table.num_rows,
             table.num_rows - table.column("error").null_count,
-            unreachable.value,
+            failures.to_try_again(len(inputs)),
             {one["values"]: one["counts"] for one in labels if one["values"] is not None},
         )
         self._folder.write_part(part, table, about)
         return about
 
     def _reads(
-        self, inputs: Sequence[Input], unreachable: _Count
+        self, inputs: Sequence[Input], failures: _Failures
     ) -> Iterator[tuple[str, Callable[[], bytes]]]:
         """For each input what gives its bytes; from a store many are under way at once."""
         for one in inputs:
-            read = _Reading(one, self._find, unreachable)
+            read = _Reading(one, self._find, failures)
             if self._pool is None:
                 yield one.path, read
             else:  # begun as soon as a chunk is made up, which is before a thread wants it
                 yield one.path, self._pool.submit(read).result
 
 
-class _Count:
-    """A number that several threads count up."""
+class _Failures:
+    """How many files of a part could not be read, and which of these another day may be."""
 
     def __init__(self) -> None:
-        self.value, self._lock = 0, threading.Lock()
+        self._gone = self._unreachable = 0
+        self._lock = threading.Lock()
 
-    def add(self) -> None:
+    def add(self, error: OSError) -> None:
+        """Count one; several threads may."""
         with self._lock:
-            self.value += 1
+            if another_day(error):
+                self._unreachable += 1
+            else:
+                self._gone += 1
+
+    def to_try_again(self, photos: int) -> int:
+        """How many another day may be read; where all are gone, so may be their disk."""
+        all_gone = self._gone == photos
+        return photos if all_gone else self._unreachable
 
 
 @dataclass(frozen=True)
@@ -150,23 +167,23 @@ class _Reading:
 
     one: Input
     find: Callable[[str], Any]
-    unreachable: _Count
+    failures: _Failures
 
     def __call__(self) -> bytes:
         path = self.one.path
         if self.one.error is not None:
             raise PhotoError(path, self.one.error)
         try:
-            return bytes(self.find(path).read())
+            return bytes(self.find(path).read(_MOST_BYTES))
         except PawprintError as error:
             raise PhotoError(path, str(error)) from None
-        except IsADirectoryError:
+        except IsADirectoryError as error:
+            self.failures.add(error)
             raise PhotoError(path, "it is a folder") from None
         except OSError as error:
-            why = os_reason(error)
-            if may_pass(error):
-                self.unreachable.add()
-                why += f", at each of {len(WAITS) + 1} tries"
+            self.failures.add(error)
+            tries = f", at each of {len(WAITS) + 1} tries" if may_pass(error) else ""
+            why = os_reason(error) + tries
             raise PhotoError(path, f"it cannot be read ({why})") from None
         except ValueError as error:
             raise PhotoError(path, f"it cannot be read ({error})") from None

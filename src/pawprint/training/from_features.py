@@ -276,7 +276,7 @@ def _decoder(trained: _Trained) -> Any:
     """What decodes a photo that judges, by its place, where photos can be reached."""
     preprocessing = trained.recipe.data.preprocessing
     try:
-        find = opener(place(trained.parts.job["source"]))
+        find = opener(place(trained.parts.job["source"]), listed=trained.parts.job["listed"])
     except (PawprintError, OSError):
         find = None
     side = trained.gathered.sides[VALIDATION]
@@ -287,7 +287,7 @@ def _decoder(trained: _Trained) -> Any:
             raise PhotoError(path, "it is not to be reached")
         try:
             data = find(path).read()
-        except (OSError, SourceError) as error:
+        except (OSError, ValueError, SourceError) as error:
             raise PhotoError(path, str(error)) from None
         if int.from_bytes(hashlib.sha256(data).digest()[:8]) != side.content[number]:
             raise PhotoError(path, "it is another than was embedded")
@@ -308,6 +308,8 @@ def _record(trained: _Trained, card: bundle.Card) -> dict[str, Any]:
     noticed = overfitting(fitted.history, fitted.restored, len(validation.rows), fitted.undone)
     notes = [*trained.left_out, *trained.settled.notes, *noticed]
     notes.append("of copies only those of the same bytes are kept on one side, not near ones")
+    if trained.recipe.data.folds:
+        notes.append("photos are held out, however few: features in parts are not judged in folds")
     if parts.job["computes"]["precision"] != "float32":
         notes.append("figures are of bfloat16 features; the model computes in float32")
     unknown = card.unknown and {

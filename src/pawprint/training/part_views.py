@@ -8,6 +8,7 @@ and are shuffled within a window of some thousand photos of parts drawn at rando
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -104,8 +105,10 @@ class PartViews:
 
     def fit_head(self, stage: LogisticStage, side: PartSide, prefix: Prefix, seed: int) -> Head:
         """As of `views.Views`; a stage of mirrored views was refused when they were embedded."""
-        labels = side.labels
+        labels, size = side.labels, 2 * len(side.labels) * int(np.prod(prefix.shape))
         try:
+            if shutil.disk_usage(self._scratch).free < size:
+                raise OSError("there is no room")
             with tempfile.TemporaryFile(dir=self._scratch, prefix="pawprint-") as file:
                 with self._progress.step("Reading features", len(labels)) as advance:
                     for some in self.chunks(side, prefix):
@@ -114,7 +117,6 @@ class PartViews:
                 rows = _OnDisk(file, labels, int(np.prod(prefix.shape)))
                 return streamed_head.fit(rows, seed=seed, progress=self._progress)
         except OSError as error:
-            size = len(labels) * int(np.prod(prefix.shape)) * 2
             raise OutputError(
                 f"{self._scratch} cannot hold {size / 2**30:.1f} GiB of features "
                 f"({error.strerror or error}); make room, or set PAWPRINT_CACHE to a larger disk"
@@ -135,12 +137,14 @@ class PartViews:
         window = max(stage.batch_size, self._window // (2 * int(np.prod(prefix.shape))))
         rows: list[NDArray[np.int64]] = []
         seen: list[NDArray[Any]] = []
-        shuffled = list(self._blocks(side, random.permutation(len(self._parts.blocks))))
-        for number, (block, picked) in enumerate(shuffled, 1):
+        order = random.permutation(len(self._parts.blocks))
+        left = len(side.rows)
+        for block, picked in self._blocks(side, order):
+            left -= len(picked)
             for name in names:
                 rows.append(picked)
                 seen.append(self._read(block, side, picked, name, prefix))
-            last = number == len(shuffled)
+            last = left == 0
             if sum(map(len, rows)) < window and not last:
                 continue
             all_rows, features = np.concatenate(rows), np.concatenate(seen)
