@@ -173,7 +173,7 @@ def test_a_byte_that_changed_in_features_is_found(cli: Cli, features: Path, tmp_
     data[len(data) // 2] ^= 1  # among the embeddings, which are most of it
     part.write_bytes(data)
     told = refused(cli, "train", "--features", own, "--out", tmp_path / "run")
-    assert f"{own} cannot be read (" in told
+    assert f"{part} cannot be read (" in told
     assert not (tmp_path / "run").exists()
 
 

@@ -84,6 +84,10 @@ def test_photos_that_cannot_be_read_end_with_code_3(cli: Cli, mixed: Path, tmp_p
     assert manifests[0] == manifests[1]  # it tells when and by whom it was computed
 
 
+def unreachable(out: Path) -> int:
+    return int(json.loads((out / "manifest.json").read_text())["unreachable"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -91,9 +95,12 @@ def test_photos_that_cannot_be_read_end_with_code_3(cli: Cli, mixed: Path, tmp_p
         (["a", "--out", "o", "--json"], "--out writes Parquet files, without --json"),
         (["a", "--out", "o", "--csv"], "--out writes Parquet files, without --json"),
         (["a", "--out", "o", "--explain", "e"], "--out writes Parquet files, without --json"),
-        (["a", "--part-size", "4"], "--engine, --address and --part-size need --out DIR"),
-        (["a", "--engine", "ray"], "--engine, --address and --part-size need --out DIR"),
+        (["a", "--part-size", "4"], "--engine and --part-size need --out DIR"),
+        (["a", "--engine", "ray"], "--engine and --part-size need --out DIR"),
         (["a", "--out", "o", "--address", "h:1"], "--address is for --engine ray"),
+        (["a", "--address", "h:1"], "--address is for --engine ray; give both or neither"),
+        (["a", "--out", "o", "--actor-cpus", "2"], "--actor-cpus is for --engine ray; give both"),
+        (["a", "--actor-cpus", "2"], "--actor-cpus is for --engine ray; give both or neither"),
         (["typo", "--out", "o"], "typo is not there"),
         ([str(BUNDLE), "--out", "o"], "is a model; name photos after it"),
         (["", "--out", "o"], "'' names nothing on this machine"),
@@ -140,18 +147,33 @@ def test_places_that_cannot_be_written_or_read(
         "give access and run the same command again, which goes on from the parts that are there"
     )
     shut(mixed / "dog", 0)
-    shut(next(mixed.glob("cat/*_0*.jpg")), 0)
+    photo = shut(next(mixed.glob("cat/*_0*.jpg")), 0)
     ran = unprivileged("predict", mixed, "--out", tmp_path / "out")
     assert ran.returncode == 3
     errors = {row["path"]: row["error"] for row in rows(tmp_path / "out") if row["error"]}
     assert errors.pop("dog") == "it is a folder that cannot be read (permission denied)"
     assert errors.pop("cat/empty.jpg") == "the file is empty (0 bytes)"
-    assert list(errors.values()) == ["it cannot be read (permission denied)"]
+    assert errors == {f"cat/{photo.name}": "it cannot be read (permission denied)"}
+    assert unreachable(tmp_path / "out") == 1
+    photo.chmod(0o644)
+    ran = unprivileged("predict", mixed, "--out", tmp_path / "out")  # it is tried again
+    assert ran.returncode == 3
+    assert unreachable(tmp_path / "out") == 0
+    assert {row["path"] for row in rows(tmp_path / "out") if row["error"]} == {
+        "dog",
+        "cat/empty.jpg",
+    }
     shut(mixed, 0)
     ran = unprivileged("predict", mixed, "--out", tmp_path / "none")
     assert ran.returncode == 1
     assert f"{mixed} cannot be read (permission denied)" in ran.stderr.decode()
     assert not (tmp_path / "none").exists()
+    shut(tmp_path, 0)
+    ran = unprivileged("predict", mixed, "--out", "out", cwd="/")
+    assert ran.returncode == 1
+    told = ran.stderr.decode().splitlines()[-1]
+    assert told.startswith(f"pawprint: error: {mixed} cannot be read (")
+    assert "permission denied" in told
 
 
 def given(network: Path, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:

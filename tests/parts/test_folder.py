@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pytest
@@ -11,7 +12,7 @@ from pyarrow import parquet
 
 from pawprint.errors import OutputError, SourceError
 from pawprint.parts.folder import JOB, LISTING, JobFolder, digest_of
-from pawprint.parts.listing import Input, write_listing
+from pawprint.parts.listing import Input, Listed, write_listing
 from pawprint.parts.places import Place, place
 from pawprint.parts.schema import VERSION, About
 
@@ -23,9 +24,15 @@ SIZES = (4, 4, 2)
 def begin(top: Place, digest: str = "f00") -> JobFolder:
     """A job of ten inputs in three parts, none of them there."""
     folder = JobFolder(top)
-    write_listing(folder.plan / LISTING, [Input(f"{n}.jpg") for n in range(sum(SIZES))], SIZES[0])
-    folder.write_json(JOB, {"schema_version": VERSION, "digest": digest})
+    listed = list_inputs(folder)
+    said = {"digest": digest, "inputs": listed.inputs, "listing": listed.digest}
+    folder.write_json(JOB, {"schema_version": VERSION, **said})
     return JobFolder(top)
+
+
+def list_inputs(folder: JobFolder, name: str = "{}.jpg", inputs: int = sum(SIZES)) -> Listed:
+    some = [Input(name.format(number)) for number in range(inputs)]
+    return write_listing(folder.plan / LISTING, some, SIZES[0])
 
 
 def table(part: int, rows: int | None = None) -> pyarrow.Table:
@@ -138,8 +145,31 @@ def test_a_listing_that_is_gone_or_damaged_is_said_to_be(
     listing.local.unlink()
     if content is not None:
         listing.write(content)
-    with pytest.raises(SourceError, match=r"listing\.parquet is missing or damaged; begin a new"):
+    told = r"listing\.parquet cannot be read \(.+\); where it is missing or damaged begin a new job"
+    with pytest.raises(SourceError, match=told):
         list(JobFolder(whole.place).there())
+
+
+@pytest.mark.parametrize(
+    "other", [{"name": "other {}.jpg"}, {"inputs": 9}, {"inputs": 11}], ids=str
+)
+def test_a_listing_of_another_job_is_refused(other: dict[str, Any], whole: JobFolder) -> None:
+    list_inputs(whole, **other)
+    with pytest.raises(
+        SourceError, match=r"listing\.parquet cannot be read \(it is of another job"
+    ):
+        list(JobFolder(whole.place).there())
+    list_inputs(whole)
+    assert list(JobFolder(whole.place).there()) == [(part, about(part)) for part in range(3)]
+
+
+def test_a_listing_whose_rows_are_damaged_is_said_to_be(whole: JobFolder) -> None:
+    listing = whole.plan / LISTING
+    content = bytearray(listing.read())
+    content[4:100] = bytes(96)
+    listing.write(bytes(content))
+    with pytest.raises(SourceError, match=r"listing\.parquet cannot be read \(.+begin a new job"):
+        JobFolder(whole.place).inputs(0)
 
 
 def test_what_cannot_be_written_is_said_with_what_to_do(tmp_path: Path) -> None:

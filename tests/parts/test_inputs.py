@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from pawprint.errors import SourceError
-from pawprint.parts.inputs import inputs_of, opener
+from pawprint.parts.inputs import LISTS, inputs_of, opener
 from pawprint.parts.listing import Input
 from pawprint.parts.places import place
 
@@ -63,7 +63,7 @@ def test_folders_are_searched_in_order_of_names(folder: str) -> None:
 
 
 def test_what_is_listed_is_found(folder: str) -> None:
-    find = opener(place(folder))
+    find = opener(place(folder), listed=False)
     assert [find(name).read().decode() for name in FILES] == FILES
 
 
@@ -73,7 +73,7 @@ def test_lists_name_files_beside_them(folder: str) -> None:
     (place(folder) / "lists?" / "own.jpg").write(b"own")
     beside.write("\n".join(names).encode())
     assert list(inputs_of(beside)) == [Input(name) for name in names]
-    find = opener(beside)
+    find = opener(beside, listed=True)
     assert find("own.jpg").read() == b"own"
     if beside.is_local:
         assert [find(name).read().decode() for name in names[:2]] == ["cat/1.jpg", FILES[-1]]
@@ -85,11 +85,11 @@ def test_lists_name_absolute_paths_and_addresses(tmp_path: Path, store: Store) -
     far = tmp_path / "far/a b.jpg"
     for names in (tmp_path / "list.txt", tmp_path / "list.csv"):
         names.write_text("path\n" * (names.suffix == ".csv") + f"{far}\n{far.as_uri()}\n")
-        find = opener(place(names))
+        find = opener(place(names), listed=True)
         found = [find(one.path).read() for one in listed(names)]
         assert found == [b"far/a b.jpg"] * 2
     address = store.address("in store.jpg").replace("%20", " ")
-    assert opener(place(tmp_path / "list.txt"))(address).read() == b"stored"
+    assert opener(place(tmp_path / "list.txt"), listed=True)(address).read() == b"stored"
 
 
 TABLE: list[dict[str, object]] = [
@@ -166,6 +166,28 @@ def test_parquet_lists_without_paths_are_refused(column: list[Any], tmp_path: Pa
         listed(tmp_path / "l.parquet")
 
 
+KEYS = ["s3://key:secret@bucket/a.jpg", "s3://key:sec/ret@bucket/a.jpg", "gs://key@bucket/a.jpg"]
+
+
+@pytest.mark.parametrize("address", KEYS)
+@pytest.mark.parametrize("suffix", LISTS)
+def test_keys_in_lists_are_refused_and_not_said(suffix: str, address: str, tmp_path: Path) -> None:
+    paths = ["a.jpg", "s3://bucket/me@home.jpg", address]
+    source = tmp_path / f"l{suffix}"
+    if suffix == ".parquet":
+        parquet.write_table(pyarrow.table({"path": paths}), source)
+    else:
+        rows = {".csv": ["path", *paths], ".jsonl": [json.dumps({"path": p}) for p in paths]}
+        source.write_text("\n".join(rows.get(suffix, paths)))
+    found = inputs_of(place(source))
+    assert [next(found), next(found)] == [Input(path) for path in paths[:2]]
+    line = 4 if suffix == ".csv" else 3
+    with pytest.raises(SourceError, match=f"has a key in the address in line {line}, ") as raised:
+        next(found)
+    assert "key:" not in str(raised.value)
+    assert "sec" not in str(raised.value)
+
+
 def test_damaged_parquet_lists_are_refused(tmp_path: Path) -> None:
     names = [os.urandom(20).hex() for _ in range(1000)]
     parquet.write_table(pyarrow.table({"path": names}), tmp_path / "l.parquet")
@@ -222,6 +244,15 @@ def test_links_are_followed_and_never_in_circles(tmp_path: Path) -> None:
     (tmp_path / "photos/cat/up").symlink_to("..")
     found = [one.path for one in listed(tmp_path / "photos")]
     assert found == ["dead.jpg", "self.jpg", "cat/1.jpg", "linked/2.jpg"]
+
+
+def test_folders_too_deep_are_answered_for(tmp_path: Path) -> None:
+    deepest = "/".join("f" * 64)
+    put(tmp_path, f"{deepest}/1.jpg", f"{deepest}/too/deep/2.jpg", f"{deepest}/.hidden/3.jpg")
+    assert listed(tmp_path) == [
+        Input(f"{deepest}/1.jpg"),
+        Input(f"{deepest}/too", error="it is over 64 folders deep"),
+    ]
 
 
 def test_folders_that_cannot_be_read_are_answered_for(

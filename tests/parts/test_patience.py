@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from pawprint.parts.patience import may_pass, patiently
+from pawprint.parts.patience import another_day, may_pass, patiently
 
 
 class Work:
@@ -64,6 +64,26 @@ def test_what_will_not_pass_is_tried_once(error: OSError) -> None:
 )
 def test_what_may_pass_is_told_from_what_will_not(error: OSError) -> None:
     assert may_pass(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "meant"),
+    [
+        (FileNotFoundError(), False),
+        (IsADirectoryError(), False),
+        (NotADirectoryError(), False),
+        (OSError(errno.ELOOP, "too many levels of symbolic links"), False),
+        (OSError(errno.ENAMETOOLONG, "file name too long"), False),
+        (PermissionError(), True),
+        (OSError(errno.EIO, "input/output error"), True),
+        (OSError("AWS Error ACCESS_DENIED during GetObject operation"), True),
+        (OSError("AWS Error NO_SUCH_BUCKET during GetObject operation"), True),
+        (TimeoutError(), True),
+    ],
+    ids=repr,
+)
+def test_another_day_is_for_what_somebody_can_mend(error: OSError, meant: bool) -> None:
+    assert another_day(error) == meant
 
 
 def test_only_failures_of_a_system_are_tried_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,6 @@ def test_names_that_are_no_text_are_refused() -> None:
     "address",
     [
         "s3://key:secret@bucket/photos?no_such=option",
-        "s3://key:sec/ret@bucket/photos",
         "s3://key:secret@bucket:port/photos",
         "nothing://key:secret@bucket/photos",
         "gs://key:secret@bucket/photos?secret=secret",
@@ -144,8 +144,45 @@ def test_what_cannot_be_opened_is_said_without_keys(address: str) -> None:
     assert "sec" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "address", ["s3://key:sec/ret@bucket/photos", "s3://key:/secret@bucket", "gs://k:s3c/r@b?a=b"]
+)
+def test_keys_with_a_slash_are_refused_and_not_said(address: str) -> None:
+    told = r"^(s3|gs)://\.\.\. has a key with / in it; write %2F in its place, or give keys by"
+    with pytest.raises(SourceError, match=told) as raised:
+        place(address)
+    assert not [part for part in ("sec", "ret", "s3c") if part in str(raised.value)]
+
+
+def test_at_signs_below_a_host_are_no_keys(store: Store) -> None:
+    store.put("photos/me@home.jpg", b"1")
+    found = place(store.address("photos/me@home.jpg").replace("%40", "@"))
+    assert found.read() == b"1"
+    assert place("memory://me:1/at@home.jpg").path.endswith("at@home.jpg")
+
+
 def test_a_place_is_shown_without_keys_and_options(store: Store) -> None:
     assert str(place(store.address("photos")) / "what?.jpg") == "s3://bucket/photos/what?.jpg"
+
+
+def test_a_file_is_read_up_to_a_cap(top: Place) -> None:
+    (top / "a.jpg").write(b"12345")
+    for most in (5, 6, None):
+        assert (top / "a.jpg").read(most) == b"12345"
+    with pytest.raises(ValueError, match="it has more bytes than the cap of 4"):
+        (top / "a.jpg").read(4)
+
+
+def test_what_is_above_the_cap_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(2**40)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="more bytes than the cap of 1,048,576"):
+            place(tmp_path / "huge.jpg").read(2**20)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.timeout(60)

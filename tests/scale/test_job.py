@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,7 @@ def test_lists_have_rows_for_what_is_missing_and_what_comes_twice(
     job: Run, few: Few, tmp_path: Path
 ) -> None:
     photo = str(next(few.folder.glob("dog/*.jpg")))
-    paths = [photo, "missing.jpg", photo, "zz://key:secret@nowhere/a.jpg", str(few.folder)]
+    paths = [photo, "missing.jpg", photo, "zz://nowhere/a.jpg", str(few.folder)]
     (tmp_path / "list.txt").write_text("\n".join(paths))
     ran = job(tmp_path / "out", tmp_path / "list.txt")
     found = rows(tmp_path / "out")
@@ -194,7 +194,7 @@ def test_lists_have_rows_for_what_is_missing_and_what_comes_twice(
 class Losing(LocalEngine):
     """An engine that gives up after every part."""
 
-    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
         yield from super().run(assignment, parts[:1])
         raise Lost("a node went away")
 
@@ -202,14 +202,36 @@ class Losing(LocalEngine):
 class Idle(LocalEngine):
     """An engine that says what is not so."""
 
-    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
         return (Done(part, photos=1) for part in parts)
+
+
+class Mortal(LocalEngine):
+    """An engine whose only worker dies of some parts, each time."""
+
+    def __init__(self, *deadly: int) -> None:
+        self.deadly = deadly
+
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
+        worker = Worker(assignment)
+        for part in parts:
+            if part in self.deadly:
+                raise Lost(f"the worker of part {part} died")
+            yield worker(part)
+
+
+class Careless(LocalEngine):
+    """An engine in whose time a part that was there goes away."""
+
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
+        yield from super().run(assignment, parts)
+        Path(assignment.out, "parts/part-000000.parquet").unlink()
 
 
 class Hasty(LocalEngine):
     """An engine that computes twice, in any order, and forgets a part."""
 
-    def run(self, assignment: Assignment, parts: Sequence[int]) -> Iterator[Done]:
+    def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
         worker = Worker(assignment)
         yield from map(worker, [*reversed(parts[1:]), *parts[1:]] or parts)
 
@@ -224,8 +246,41 @@ def test_engines_may_fail_as_long_as_something_comes(
         assert listener.said == ["a node went away; going on with what is missing"] * 5
 
 
+@pytest.mark.parametrize("deadly", [(0,), (2,), (4,), (0, 1), (1, 3)], ids=str)
+def test_parts_that_end_their_workers_are_named_and_cost_no_others(
+    deadly: tuple[int, ...], job: Run, tmp_path: Path, finished: Path
+) -> None:
+    names = [row["path"] for row in rows(finished)]
+    first, last = names[4 * deadly[0]], names[4 * deadly[0] : 4 * deadly[0] + 4][-1]
+    with pytest.raises(PawprintError) as raised:
+        job(tmp_path, engine=Mortal(*deadly))
+    assert str(raised.value) == (
+        f"on this machine part {deadly[0]} could not be computed in 3 rounds: its workers died, or "
+        f"what they wrote is not there. If one of its photos ends them ({first} to {last}), take "
+        "it out and begin anew; what is there is kept, and the same command goes on"
+    )
+    there = {int(path.stem.removeprefix("part-")) for path in parts(tmp_path)}
+    assert there == set(range(5)) - set(deadly)
+    assert not (tmp_path / "manifest.json").exists()
+    assert job(tmp_path).computed == sum(COUNTS[part] for part in deadly)
+    assert same(rows(tmp_path), rows(finished))
+
+
+def test_a_part_that_goes_away_meanwhile_is_told(job: Run, own: Path, finished: Path) -> None:
+    parts(own)[3].unlink()
+    with pytest.raises(
+        OutputError, match=r"part-000000\.parquet was there and is gone; run the same"
+    ):
+        job(own, engine=Careless())
+    job(own)
+    assert same(rows(own), rows(finished))
+
+
 def test_engines_that_bring_nothing_are_given_up(job: Run, tmp_path: Path, finished: Path) -> None:
-    with pytest.raises(PawprintError, match="no part could be computed in 3 tries; what is there"):
+    told = (
+        r"on this machine part 0 could not be computed in 3 rounds: .+\(gone.jpg to cat/.+\.jpg\)"
+    )
+    with pytest.raises(PawprintError, match=told):
         job(tmp_path, engine=Idle())
     job(tmp_path)
     assert same(rows(tmp_path), rows(finished))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import pickle
 import secrets
 import signal
 import subprocess
@@ -17,7 +19,11 @@ import pytest
 
 pytest.importorskip("ray", reason="ray is not installed")
 
+from pawprint.scale.ray_engine import _Sealed
+from pawprint.scale.worker import Assignment
+
 from .conftest import Few, Run, parts, rows, times
+from .object_store import Store
 
 CLUSTER = """
 import logging, sys
@@ -31,9 +37,21 @@ ray.init(
     log_to_driver=False,
     logging_level=logging.ERROR,
 )
-print(ray.get_runtime_context().gcs_address, flush=True)
+about = ray.get_runtime_context()
+print(about.gcs_address, about.get_session_name(), flush=True)
 sys.stdin.read()
 ray.shutdown()
+"""
+DEADLY = """
+import os, signal
+from fsspec import AbstractFileSystem
+
+class Deadly(AbstractFileSystem):
+    def info(self, path, **options):
+        return {"name": path, "size": 1, "type": "file"}
+
+    def _open(self, path, *arguments, **options):
+        os.kill(os.getpid(), signal.SIGKILL)
 """
 COMMAND = (sys.executable, "-c", "from pawprint.cli import main; main()")
 LONG = 120.0  # seconds that nothing takes
@@ -44,6 +62,7 @@ class Cluster(NamedTuple):
     """A cluster of one node with two CPUs."""
 
     address: str
+    logs: Path
     process: subprocess.Popen[str]
     environment: dict[str, str]
 
@@ -70,12 +89,32 @@ class Cluster(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def deadly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What makes fsspec open addresses deadly://..., whose reading ends the process that does it.
+
+    As a photo does for which there is not enough memory.
+    """
+    folder = tmp_path_factory.mktemp("deadly")
+    (folder / "deadly.py").write_text(DEADLY)
+    (folder / "deadly-1.0.dist-info").mkdir()
+    about = {
+        "METADATA": "Metadata-Version: 2.1\nName: deadly\nVersion: 1.0\n",
+        "entry_points.txt": "[fsspec.specs]\ndeadly = deadly:Deadly\n",
+    }
+    for name, text in about.items():
+        (folder / "deadly-1.0.dist-info" / name).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(deadly: Path) -> Iterator[Cluster]:
     """A cluster that lasts as long as this file's tests."""
     # A secret of its own: what a home holds counts for some of Ray's processes only.
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     environment = os.environ | secret | {"RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)
+    paths = [str(deadly), environment.get("PYTHONPATH")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER],
         stdin=subprocess.PIPE,
@@ -86,7 +125,9 @@ def cluster() -> Iterator[Cluster]:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        yield Cluster(process.stdout.readline().strip(), process, environment)
+        address, session = process.stdout.readline().split()
+        logs = Path(environment.get("RAY_TMPDIR", "/tmp"), "ray", session, "logs")
+        yield Cluster(address, logs, process, environment)
         process.stdin.close()
         process.wait(LONG)
 
@@ -145,6 +186,57 @@ def test_an_actor_that_is_killed_costs_no_rows(
     assert rows(out) == rows(tmp_path / "local")
 
 
+def test_a_photo_that_ends_its_workers_is_told_and_costs_no_other_part(
+    cluster: Cluster, few: Few, tmp_path: Path
+) -> None:
+    good = [str(path) for path in sorted(few.folder.glob("*/*.jpg"))[:11]]
+    paths = [*good[:5], "deadly://photo.jpg", *good[5:]]
+    (tmp_path / "list.txt").write_text("\n".join(paths))
+    out = tmp_path / "out"
+    process = cluster.start(
+        *("predict", tmp_path / "list.txt", "--out", out, "--part-size", 4),
+        RAY_ADDRESS=cluster.address,
+    )
+    told = process.communicate(timeout=2 * LONG)[1]
+    assert process.returncode == 1, told
+    *rounds, last = told.removeprefix(NOTED).splitlines()
+    assert len(rounds) >= 3
+    for line in rounds:
+        assert line.startswith("note: Ray gave up some parts (")
+        assert line.endswith("); going on with what is missing")
+    assert last.startswith(
+        "pawprint: error: on 1 node with 2 CPUs part 1 could not be computed in 3 rounds: "
+    )
+    assert f"If one of its photos ends them ({paths[4]} to {paths[7]}), take it out" in last
+    assert [path.name for path in parts(out)] == ["part-000000.parquet", "part-000002.parquet"]
+    assert [row["path"] for row in rows(out)] == [*paths[:4], *paths[8:]]
+
+
+def test_keys_of_stores_are_not_in_what_ray_writes(
+    cluster: Cluster, store: Store, finished: Path, tmp_path: Path
+) -> None:
+    process = cluster.start(
+        *("predict", store.address("photos"), "--out", tmp_path / "out", "--part-size", 4),
+        RAY_ADDRESS=cluster.address,
+    )
+    told = process.communicate(timeout=LONG)[1]
+    assert process.returncode == 3, told
+    assert len(rows(tmp_path / "out")) == len(rows(finished)) - 1  # there are no links in stores
+    logs = {path.name: path.read_bytes() for path in cluster.logs.rglob("*") if path.is_file()}
+    assert any(b"MapBatches(_Actor)" in text for text in logs.values())
+    assert not [name for name, text in logs.items() if b"key:secret" in text]
+
+
+def test_what_actors_are_given_is_shown_without_keys(store: Store) -> None:
+    assignment = Assignment(store.address("out"), store.address("photos"), "digest")
+    assert "secret" in repr(assignment)
+    sealed = _Sealed(assignment)
+    assert not dataclasses.is_dataclass(sealed)  # Ray shows the values of those
+    for text in (repr(sealed), str(sealed), repr([sealed])):
+        assert "secret" not in text
+    assert pickle.loads(pickle.dumps(sealed)).assignment == assignment
+
+
 def test_a_driver_that_is_killed_goes_on_with_what_is_missing(
     cluster: Cluster, many: Path, job: Run, tmp_path: Path
 ) -> None:
@@ -175,7 +267,8 @@ def test_actors_that_no_node_has_room_for_are_refused(
     said, told = process.communicate(timeout=LONG)
     assert (process.returncode, said) == (1, "")
     assert told == (
-        "pawprint: error: the cluster has 2 CPUs and an actor is to have 3; lower --actor-cpus\n"
+        f"{NOTED}pawprint: error: the cluster has 2 CPUs and an actor is to have 3; lower "
+        "--actor-cpus\n"
     )
     assert not (tmp_path / "out").exists()
 
@@ -195,6 +288,6 @@ def test_addresses_without_a_cluster_are_refused(
     )
     said, told = process.communicate(timeout=LONG)
     assert (process.returncode, said) == (1, "")
-    assert told.startswith(f"pawprint: error: {why}")
-    assert len(told.splitlines()) == 1
+    assert told.startswith(f"{NOTED}pawprint: error: {why}")
+    assert len(told.splitlines()) == 2
     assert not (tmp_path / "out").exists()

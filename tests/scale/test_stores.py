@@ -69,16 +69,21 @@ def test_a_store_that_fails_once_for_every_photo_makes_no_errors(
     assert min(asked) >= 1 < max(asked)
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"), [(400, ", at each of 4 tries)"), (403, "access_denied")]
+)
 def test_what_a_store_never_gives_is_tried_again_another_day(
-    job: Run, store: Store, tmp_path: Path, finished: Path
+    fault: int, told: str, job: Run, store: Store, tmp_path: Path, finished: Path
 ) -> None:
     lost = "cat/Käse 猫 #1?.jpg"
-    store.faults = lambda method, key, number: 400 if key == f"photos/{lost}" else None
+    store.faults = lambda method, key, number: fault if key == f"photos/{lost}" else None
     ran = job(tmp_path, store.address("photos"))
     assert (ran.manifest["errors"], ran.manifest["unreachable"]) == (4, 1)
     (row,) = [row for row in rows(tmp_path) if row["path"] == lost]
     assert row["error"].startswith("it cannot be read (")
-    assert row["error"].endswith("at each of 4 tries)")
+    assert told in row["error"]
+    asked = sum(count for (_, key), count in store.requests.items() if key == f"photos/{lost}")
+    assert asked == (4 if fault == 400 else 1)
     others = [row for row in rows(tmp_path) if row["path"] != lost]
     meant = {row["path"]: row for row in rows(finished)}
     assert same(others, [meant[row["path"]] for row in others])

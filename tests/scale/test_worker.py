@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from pawprint.parts.listing import Input, write_listing
+from pawprint.parts.places import place
 from pawprint.scale.worker import Assignment, Worker, expect_versions, versions
 
-from .conftest import Few, parts, times
+from .conftest import PART_SIZE, Few, parts, times
 from .object_store import Store
 
 Assign = Callable[..., Assignment]
@@ -76,6 +78,30 @@ def test_what_cannot_compute_says_so_for_every_part(assignment: Assignment, own:
     failures = {worker(number).failure for number in (0, 1)}
     assert len(failures) == 1
     assert "model.onnx" in failures.pop()
+
+
+def test_a_listing_of_another_job_is_a_failure(assignment: Assignment, own: Path) -> None:
+    parts(own)[0].unlink()
+    inputs = [Input(f"{number}.jpg") for number in range(19)]
+    write_listing(place(own / "plan/listing.parquet"), inputs, PART_SIZE)
+    failure = Worker(assignment)(0).failure
+    assert failure.startswith(f"{own}/plan/listing.parquet cannot be read (it is of another job)")
+    assert len(parts(own)) == 4
+
+
+@pytest.mark.parametrize("kind", ["nothing", "file"])
+def test_photos_that_this_node_has_not_are_refused(
+    kind: str, assignment: Assignment, own: Path, tmp_path: Path
+) -> None:
+    parts(own)[0].unlink()
+    if kind == "file":
+        (tmp_path / "photos").write_bytes(b"")
+    failure = Worker(changed(assignment, source=str(tmp_path / "photos")))(0).failure
+    assert failure == (
+        f"{tmp_path / 'photos'} is not there, or not on this node; bring it back or mount it, and "
+        "run the same command again"
+    )
+    assert len(parts(own)) == 4
 
 
 def other(job: dict[str, Any], name: str) -> dict[str, Any]:

@@ -34,6 +34,10 @@ LAYERS = GradientStage(
     train="from:top_conv", epochs=2, batch_size=8, views="mirrored", rate=1e-3, roll_back=False
 )
 
+COPIES = "of copies only those of the same bytes are kept on one side, not near ones"
+FOLDS = "photos are held out, however few: features in parts are not judged in folds"
+COARSE = "figures are of bfloat16 features; the model computes in float32"
+
 
 def embed(source: Path, out: Path, computes: FeaturesOf) -> Path:
     """What `pawprint embed` writes, in parts of 16 photos."""
@@ -188,7 +192,8 @@ def test_a_recipe_that_is_named_gives_the_same_where_it_says_the_same(
     for name in ("model/model.onnx", "predictions.csv", "manifest.csv", "left_out.csv"):
         assert (again.path / name).read_bytes() == (trained.path / name).read_bytes(), name
     assert again.record["fingerprint"] == trained.record["fingerprint"]
-    (note,) = again.record["notes"]
+    note, copies = again.record["notes"]
+    assert copies == COPIES
     assert note.startswith("stage 2 was left out: it is for 1,000 photos and more, and there are")
     assert "least_photos" not in (again.path / "recipe.toml").read_text("utf-8")
 
@@ -236,14 +241,19 @@ def test_where_the_photos_are_gone_or_changed_the_model_is_not_tried(
     own = Path(shutil.copytree(few, tmp_path / "photos"))
     parts = embed(own, tmp_path / "parts", coarse)
     harm(own)
-    run = train_on_features(parts, out=tmp_path / "run", report=False, progress=listener)
+    run = train_on_features(
+        parts,
+        changes={"data.folds": 5},
+        out=tmp_path / "run",
+        report=False,
+        progress=listener,
+    )
     (said,) = listener.said
     assert said.startswith(f"the photos are not at {own} any more, as they were: the model was not")
     assert run.record["bundle"] == {"photos": 0, "labels_differing": 0}
     assert run.classifier().predict(few / "dog" / "dog_0002.jpg").label in ("cat", "dog", "unknown")
     assert read_run(run.path).record.place == str(own)
-    told = "figures are of bfloat16 features; the model computes in float32"
-    assert run.record["notes"] == [told]
+    assert run.record["notes"] == [COPIES, FOLDS, COARSE]
 
 
 # --- Stages that train layers of the network ---

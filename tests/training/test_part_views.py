@@ -291,6 +291,16 @@ def test_a_full_place_for_what_is_read_many_times_is_told(tmp_path: Path, small_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_without_room_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    parts = Made(1000)  # whose vectors have 12 numbers, and so are not what is asked for
+    told = r"cannot hold 1862\.6 GiB of features \(there is no room\); make room, or set"
+    with pytest.raises(OutputError, match=told):
+        views_of(parts, tmp_path).fit_head(
+            LogisticStage(), side_of(parts), Column(KEY, (1000, 1000, 1000)), 0
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     parts, prefix = Made(40), Column(KEY, (12,))
     views = views_of(parts, tmp_path / "none")

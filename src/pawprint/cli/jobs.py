@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from pawprint.data.wording import os_reason
 from pawprint.errors import PawprintError, SourceError
 
 if TYPE_CHECKING:
@@ -82,7 +83,11 @@ def run(computes: Computes, source: str, out: str, chosen: Chosen) -> None:
     from pawprint.scale.job import run_job
 
     photos, results = place(source), place(out)
-    if photos.kind() == "nothing":
+    try:
+        there = photos.exists()
+    except OSError as error:
+        raise SourceError(f"{photos} cannot be read ({os_reason(error)})") from error
+    if not there:
         raise SourceError(f"{photos} is not there")
     finished = run_job(
         computes,

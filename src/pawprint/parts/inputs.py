@@ -15,7 +15,7 @@ from pawprint.data.layout import IGNORED_NAMES, PHOTO_SUFFIXES, SPLIT_NAMES
 from pawprint.data.wording import os_reason, shown
 from pawprint.errors import SourceError
 from pawprint.parts.listing import Input
-from pawprint.parts.places import Place, place
+from pawprint.parts.places import Place, has_key, place
 
 LISTS = (".txt", ".csv", ".jsonl", ".parquet")
 _DEEPEST = 64  # folders within folders; deeper ones go round in circles
@@ -209,7 +209,7 @@ def _of_rows(source: Place, rows: Iterator[Mapping[str, Any]], start: int) -> It
                 f"{source} has no path in line {number:,}; expected a column (of .jsonl: a key) "
                 "`path`, and maybe `label` and `split`"
             )
-        if "://" in path and "@" in path.partition("://")[2].partition("/")[0]:
+        if has_key(path):
             raise SourceError(
                 f"{source} has a key in the address in line {number:,}, which would stand in all "
                 "results; give keys by the environment variables of the store"

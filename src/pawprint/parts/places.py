@@ -221,6 +221,16 @@ def place(address: str | os.PathLike[str]) -> Place:
     return found
 
 
+def has_key(address: str) -> bool:
+    """Whether an address has a key in it, which nobody else is to see.
+
+    >>> has_key("s3://key:secret@bucket/a.jpg"), has_key("s3://bucket/me@home.jpg")
+    (True, False)
+    """
+    host = address.partition("://")[2].partition("?")[0].partition("/")[0]
+    return "@" in host or _broken_key(address)
+
+
 def _broken_key(address: str) -> bool:
     """Whether an address has a key that a slash breaks in two."""
     host, slash, rest = address.partition("://")[2].partition("?")[0].partition("/")

@@ -200,9 +200,9 @@ def _compute(
             there = {n for n, about in folder.there(todo) if about is not None}
             left = [n for n in todo if n not in there or n not in done]
             fruitless = fruitless + 1 if len(left) == len(todo) else 0
-            todo = left
             if fruitless == _FRUITLESS:
-                raise _stuck(folder, engine, todo[0])
+                raise _stuck(folder, engine, min(left))
+            todo = left[1:] + left[:1]  # the first may be what ends workers; now none waits for it
     return total
 
 

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,7 @@ try:
     import ray
     import ray.data
     from ray.exceptions import RayError
+    from ray.util.annotations import RayDeprecationWarning
 except ModuleNotFoundError as error:
     raise MissingExtra("--engine ray", error.name, "scale") from None
 
@@ -102,14 +104,16 @@ class RayEngine:
             initial_size=actors,  # or else the second is made when the first works
             max_tasks_in_flight_per_actor=_WAITING,
         )
-        results = numbered.map_batches(
-            _Actor,
-            fn_constructor_args=(_Sealed(assignment), self._cpus),
-            batch_size=1,
-            compute=pool,
-            num_cpus=self._cpus,
-            max_task_retries=_RETRIES,
-        )
+        with warnings.catch_warnings():  # of max_task_retries, which has no other name yet
+            warnings.simplefilter("ignore", RayDeprecationWarning)
+            results = numbered.map_batches(
+                _Actor,
+                fn_constructor_args=(_Sealed(assignment), self._cpus),
+                batch_size=1,
+                compute=pool,
+                num_cpus=self._cpus,
+                max_task_retries=_RETRIES,
+            )
         try:
             for row in results.iter_rows():
                 yield Done(**row)

@@ -157,7 +157,8 @@ class Embedding:
         given = {}
         for view, shown in seen.items():
             for output, features in zip(self._outputs, self._network(shown), strict=True):
-                given[output, view] = features.astype(np.float16)
+                with np.errstate(over="ignore"):  # told of the photo, not as a warning
+                    given[output, view] = features.astype(np.float16)
         return [given[column["output"], column["view"]] for column in self._columns]
 
 

@@ -109,6 +109,8 @@ class Worker:
                 about = self._compute(part)
         except OSError as error:
             return Done(part, failure=str(unwritable(self._folder.place, error)))
+        except PawprintError as error:  # of the listing
+            return Done(part, failure=str(error))
         return Done(part, about.rows, about.errors, time.perf_counter() - start)
 
     def _compute(self, part: int) -> About:
