@@ -200,6 +200,7 @@ def test_a_photo_that_ends_its_workers_is_told_and_costs_no_other_part(
     told = process.communicate(timeout=2 * LONG)[1]
     assert process.returncode == 1, told
     *rounds, last = told.removeprefix(NOTED).splitlines()
+    rounds = [line for line in rounds if not line.startswith("Predicting ")]  # where it takes long
     assert len(rounds) >= 3
     for line in rounds:
         assert line.startswith("note: Ray gave up some parts (")

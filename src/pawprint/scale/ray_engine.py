@@ -28,7 +28,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtra("--engine ray", error.name, "scale") from None
 
-_RETRIES = 2  # of a part whose actor died; a photo may be what kills it
+_RETRIES = 1  # of a part whose actor died; a photo may be what kills it
 _WAITING = 2  # parts that wait at an actor, so that it never waits for one
 _ANSWERS_WITHIN = 10.0  # seconds
 
