@@ -145,7 +145,6 @@ def train(
     ] = True,
 ) -> None:
     """Train a classifier on a folder or archive of photos, and write the run to a folder."""
-    from pawprint.errors import PawprintError
     from pawprint.progress import Terminal
     from pawprint.training import recipe_changes
     from pawprint.training.recipe_files import parse_change
@@ -186,7 +185,7 @@ def train(
         typer.echo(_summary(run))
         return
     if source is None:
-        raise PawprintError("name the photos to train on, or --features DIR")
+        raise typer.BadParameter("missing SOURCE, the photos to train on, or --features DIR")
     run = run_training(
         source,
         recipe=recipe or "quick",
