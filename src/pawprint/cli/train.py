@@ -155,6 +155,8 @@ def train(
     if decision is not None:
         changed["decision"] = decision
     if features is not None:
+        from pawprint.training.from_features import train_on_features
+
         _expect_none_but_features(
             SOURCE=source,
             **{
@@ -171,8 +173,6 @@ def train(
         given = recipe_changes.said(
             changed, backbone=backbone, weights=weights, seed=seed, validation=validation
         )
-        from pawprint.training.from_features import train_on_features
-
         run = train_on_features(
             features,
             recipe=recipe,
