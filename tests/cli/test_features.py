@@ -149,7 +149,9 @@ def test_features_that_cannot_be_trained_on_are_one_line(
     told = f"{part} is missing or damaged; run the same pawprint embed command again, which comp"
     assert told in refused(cli, *train, own)
     assert f"{tmp_path} has no job.json; expected a folder" in refused(cli, *train, tmp_path)
-    assert "name the photos to train on, or --features DIR" in refused(cli, "train")
+    ran = cli("train")  # mistyped, as of tests/cli/test_commands.py
+    assert (ran.code, ran.out) == (2, "")
+    assert "missing SOURCE, the photos to train on, or --features DIR" in ran.err
     assert not (tmp_path / "run").exists()
 
 

@@ -11,9 +11,10 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from pawprint.parts.folder import NETWORK
 from pawprint.parts.listing import Input
 from pawprint.parts.places import Place, place
-from pawprint.scale.work import NETWORK, Embedding
+from pawprint.scale.work import Embedding
 
 SIZE = 32
 FACTS = {

@@ -15,7 +15,7 @@ from pawprint.data.wording import os_reason
 from pawprint.errors import SourceError
 from pawprint.parts.folder import GROUP, MANIFEST, JobFolder
 from pawprint.parts.places import Place
-from pawprint.parts.schema import matrix
+from pawprint.parts.schema import FEATURES, matrix
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FeatureParts:
     def __init__(self, place: Place) -> None:
         self.folder = JobFolder(place)
         self.job = self.folder.job
-        if self.job["computes"]["what"] != "features":
+        if self.job["computes"]["what"] != FEATURES:
             raise SourceError(
                 f"{place} holds {self.job['computes']['what']}; expected features, as pawprint "
                 "embed writes them"

@@ -28,6 +28,7 @@ JOB, PLAN, LISTING, PARTS, MANIFEST = (
     "parts",
     "manifest.json",
 )
+NETWORK = "network.onnx"  # in the plan of a job that computes features
 _NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOOKING = 16  # parts looked at at once: of a store each takes a while
 GROUP = 1024  # rows a row group, so that readers need not hold a whole part

@@ -12,6 +12,8 @@ import pyarrow
 from numpy.typing import NDArray
 
 VERSION = 1
+PREDICTIONS, FEATURES = "predictions", "features"  # what a job may compute
+PLAIN, MIRROR = "plain", "mirror"  # the views of a photo that features may be of
 EMBEDDING = "embedding"
 _ABOUT = b"pawprint"  # the key, in a file's metadata, of what it says of itself
 

@@ -25,7 +25,7 @@ from pawprint.parts.folder import (
 from pawprint.parts.inputs import inputs_of, is_list
 from pawprint.parts.listing import write_listing
 from pawprint.parts.places import Place
-from pawprint.parts.schema import VERSION
+from pawprint.parts.schema import FEATURES, PREDICTIONS, VERSION
 from pawprint.progress import SILENT, Progress
 from pawprint.scale.engines import Engine, Lost
 from pawprint.scale.worker import Assignment, expect_versions, versions
@@ -182,7 +182,7 @@ def _compute(
     """Compute parts until all are there; how many photos that were."""
     assignment = Assignment(folder.place.address, source.address, folder.job["digest"])
     fruitless, total = 0, sum(map(folder.listing.rows, todo))
-    verb = {"predictions": "Predicting", "features": "Embedding"}[folder.job["computes"]["what"]]
+    verb = {PREDICTIONS: "Predicting", FEATURES: "Embedding"}[folder.job["computes"]["what"]]
     with progress.step(f"{verb} {engine.where}", total) as advance:
         while todo:
             done: set[int] = set()

@@ -6,7 +6,8 @@ import os
 
 from pawprint import bundle
 from pawprint.parts.places import Place
-from pawprint.scale.work import MODEL, PREDICTIONS
+from pawprint.parts.schema import PREDICTIONS
+from pawprint.scale.work import MODEL
 
 
 class Predictions:

@@ -19,11 +19,10 @@ from pawprint.engine import Network
 from pawprint.errors import PhotoError
 from pawprint.parallel import map_chunks
 from pawprint.parts import schema
+from pawprint.parts.folder import NETWORK
 from pawprint.parts.listing import Input
 from pawprint.parts.places import Place
 
-PREDICTIONS, FEATURES = "predictions", "features"
-NETWORK = "network.onnx"
 MODEL = "model"
 _CHUNK = 16  # photos a thread decodes, then computes, as in `classifier.py`
 
@@ -102,7 +101,7 @@ class Embedding:
     def __init__(self, plan: Place, facts: dict[str, Any], cpus: int | None) -> None:
         self._columns = facts["columns"]
         self._outputs = list(dict.fromkeys(column["output"] for column in self._columns))
-        self._mirrors = any(column["view"] == "mirror" for column in self._columns)
+        self._mirrors = any(column["view"] == schema.MIRROR for column in self._columns)
         self._preprocessing = Preprocessing(**facts["preprocessing"])
         self._network = Network(
             (plan / NETWORK).read(),
@@ -153,7 +152,9 @@ class Embedding:
 
     def _compute(self, pixels: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """A photo's features, float16, in the order of the columns."""
-        seen = {"plain": pixels} | ({"mirror": mirrored(pixels)} if self._mirrors else {})
+        seen = {schema.PLAIN: pixels}
+        if self._mirrors:
+            seen[schema.MIRROR] = mirrored(pixels)
         given = {}
         for view, shown in seen.items():
             for output, features in zip(self._outputs, self._network(shown), strict=True):
@@ -170,7 +171,7 @@ def open_work(facts: dict[str, Any], plan: Place, cpus: int | None) -> Work:
         plan: the folder of what computes.
         cpus: as of `Predicting`.
     """
-    if facts["what"] == PREDICTIONS:
+    if facts["what"] == schema.PREDICTIONS:
         return Predicting(plan, cpus)
     return Embedding(plan, facts, cpus)
 

@@ -121,37 +121,51 @@ def train_on_features(
     decision.parse(chosen.decision, gathered.classes)
     with clock.part("loading the network"):
         material = _material(parts, gathered, chosen, offline, progress)
+    command = command_on_features(str(parts.folder.place), recipe, changes or {})
+    trained = _train(parts, command, gathered, chosen, left_out, material, clock)
+    with progress.step("Writing the run", None):
+        record = _write(folder, trained, clock)
+    if report and sum(len(side.rows) for side in gathered.sides.values()) <= _REPORTED:
+        draw_report(folder, None, progress)
+    sides, fitted = trained.settled.judged, trained.fitted
+    test = sides[TEST].figures if TEST in sides else None
+    found = sides[VALIDATION].figures
+    return Run(folder, found, test, record, (), fitted.history, fitted.outcomes)
+
+
+def _train(
+    parts: FeatureParts,
+    command: str,
+    gathered: Gathered,
+    recipe: Recipe,
+    left_out: list[str],
+    material: Material,
+    clock: Clock,
+) -> _Trained:
+    """Train stage after stage, and judge."""
     with clock.part("training"):
-        fitted = stages.fit(chosen.stage, material)
+        fitted = stages.fit(recipe.stage, material)
     with clock.part("evaluation"):
         judged = {
             of: Judged(side.rows.tolist(), side.labels, fitted.predict(of))
             for of, side in gathered.sides.items()
             if of != TRAIN
         }
-        strange = strangers.fit(fitted.stands, material, chosen.refuse, None)
-        settled = settle(judged, chosen, gathered.classes)
-    trained = _Trained(
+        strange = strangers.fit(fitted.stands, material, recipe.refuse, None)
+        settled = settle(judged, recipe, gathered.classes)
+    return _Trained(
         parts,
-        command_on_features(str(parts.folder.place), recipe, changes or {}),
+        command,
         gathered,
-        chosen,
+        recipe,
         left_out,
         material,
         fitted,
         judged,
         settled,
         strange,
-        progress,
+        material.progress,
     )
-    with progress.step("Writing the run", None):
-        record = _write(folder, trained, clock)
-    if report and sum(len(side.rows) for side in gathered.sides.values()) <= _REPORTED:
-        draw_report(folder, None, progress)
-    sides = settled.judged
-    test = sides[TEST].figures if TEST in sides else None
-    found = sides[VALIDATION].figures
-    return Run(folder, found, test, record, (), fitted.history, fitted.outcomes)
 
 
 def _recipe(

@@ -9,15 +9,16 @@ from pawprint.engine import Precision
 from pawprint.errors import RecipeError
 from pawprint.model.backbones import Backbone
 from pawprint.model.prefix import network_key, prefixes_onnx
+from pawprint.parts import schema
+from pawprint.parts.folder import NETWORK
 from pawprint.parts.places import Place
-from pawprint.parts.schema import EMBEDDING
 from pawprint.training import recipe_files
 from pawprint.training.needs import first_parts, load_backbone
 from pawprint.training.recipe import MIRROR, Recipe, View
 from pawprint.training.views import Part
 
-RECIPE, NETWORK = "recipe.toml", "network.onnx"
-VIEWS: dict[View, str] = {0: "plain", MIRROR: "mirror"}
+RECIPE = "recipe.toml"
+VIEWS: dict[View, str] = {0: schema.PLAIN, MIRROR: schema.MIRROR}
 
 
 class FeaturesOf:
@@ -50,7 +51,7 @@ class FeaturesOf:
         columns = _columns(self._recipe, self._backbone)
         self._outputs = {c["output"]: (c["key"]["cut"], c["pooled"]) for c in columns}
         self.facts: dict[str, Any] = {
-            "what": "features",
+            "what": schema.FEATURES,
             "recipe": self._recipe.name,
             "preprocessing": self._recipe.data.preprocessing.model_dump(),
             "precision": precision,
@@ -90,7 +91,7 @@ def expect_computable(recipe: Recipe) -> None:
 
 def column_of(part: Part, view: View) -> str:
     """What the features of a part and a view are called."""
-    name = EMBEDDING if part.pooled else str(part.cut)
+    name = schema.EMBEDDING if part.pooled else str(part.cut)
     return name if view == 0 else f"{name}_{VIEWS[view]}"
 
 
