@@ -122,7 +122,7 @@ def _served(*options: str, token: str | None = None) -> Iterator[Served]:
         assert "Traceback" not in said
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=60)  # its workers end, too, and with them what they write to
 
 
 @pytest.fixture(scope="session")

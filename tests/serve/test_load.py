@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -120,6 +121,15 @@ def test_workers_share_a_port_and_one_that_dies_is_replaced(serve_with: Any, pho
             if service.metric("pawprint_queue_limit") == 128:
                 break
         assert service.metric("pawprint_queue_limit") == 128
+
+
+def test_workers_end_with_a_service_that_is_killed(serve_with: Any) -> None:
+    with suppress(AssertionError), serve_with("--workers", "2") as service:  # it ends badly
+        workers = psutil.Process(service.process.pid).children()
+        service.process.kill()
+        left = psutil.wait_procs(workers, timeout=30)[1]
+    assert len(workers) >= 2
+    assert left == []
 
 
 def test_a_connection_is_kept_for_further_requests(served: Any, photo: bytes) -> None:

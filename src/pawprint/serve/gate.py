@@ -53,7 +53,13 @@ class Gate:
         status = 499  # as is said of a client that has gone
         headers = Headers(scope=scope)
         body = _Unread(receive, headers, self._service.settings)
-        refused = False
+        refused = counted = False
+
+        def count() -> None:
+            nonlocal counted
+            if not counted:
+                counted = True
+                self._service.metrics.requests.labels(route, status).inc()
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -63,10 +69,12 @@ class Gate:
                 # After a refusal, who was told to go on only with leave may or may not send it.
                 if self._service.draining or (refused and "expect" in headers):
                     message["headers"].append(LAST)
-            elif body.would_be_cut(scope) and not message.get("more_body"):
-                await send({**message, "more_body": True})
-                await body.pass_over()
-                message = {"type": "http.response.body"}
+            elif not message.get("more_body"):
+                count()  # before the client has its answer, and may look at the figures
+                if body.would_be_cut(scope):
+                    await send({**message, "more_body": True})
+                    await body.pass_over()
+                    message = {"type": "http.response.body"}
             await send(message)
 
         try:
@@ -78,7 +86,7 @@ class Gate:
             if scope["method"] == "HEAD":  # as GET; the server leaves the body out
                 scope = {**scope, "method": "GET"}
             await self._answer(scope, body.receive, sending)
-        self._service.metrics.requests.labels(route, status).inc()
+        count()
         self._service.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

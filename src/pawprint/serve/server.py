@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -75,7 +78,7 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]
             os.environ[SHARED_FOLDER] = folder
             stack.callback(os.environ.pop, SHARED_FOLDER, None)
         config = Config(
-            partial(create, settings),
+            partial(_app, settings),
             factory=True,
             http=Connection,
             ws="none",
@@ -97,6 +100,19 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]
                 _Worker(config, ready).run([listener])
         except KeyboardInterrupt:  # how uvicorn hands the signal on, once all is answered
             pass
+
+
+def _app(settings: Settings) -> Any:
+    """The application; a worker's ends with the process that made it, however that ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def end_with_it() -> None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=end_with_it, daemon=True).start()
+    return create(settings)
 
 
 def _last_seconds(settings: Settings) -> int:
