@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -164,14 +165,26 @@ def test_the_order_follows_from_the_moment_alone(tmp_path: Path) -> None:
     assert len({str(one) for one in orders}) == 4
 
 
-def test_a_window_mixes_blocks_that_are_drawn_at_random(tmp_path: Path) -> None:
-    parts = Made(1600)
-    batches = order(parts, tmp_path, MOMENT, 160 * 24)  # ten of a hundred blocks
-    of_blocks = [[row // 16 for row, _ in batch] for batch in batches]
-    assert np.mean([len(set(blocks)) for blocks in of_blocks]) > 4  # of 8 photos
-    first = {block for blocks in of_blocks[:20] for block in blocks}  # the first window's
-    assert len(first) == 10
-    assert max(first) - min(first) > 30
+def test_every_window_is_a_fair_sample_of_a_listing_sorted_by_class(tmp_path: Path) -> None:
+    """Of forty classes, of which a window of neighbours would have five."""
+    parts, window = Made(4000), 400
+    side = PartSide(np.arange(4000), np.arange(4000) // 100, np.arange(4000).astype(np.uint64))
+    views = views_of(parts, tmp_path, window=window * 24)
+    for epoch in (1, 2):
+        batches = views.batches(STAGE, side, PREFIX, 40, (0, 2, epoch))
+        labels = np.concatenate([truth.argmax(axis=1) for _, truth, _ in batches])
+        for start in range(0, 4000, window):
+            counts = np.bincount(labels[start : start + window], minlength=40)
+            assert counts.min() >= 1
+            assert counts.max() <= 25  # 10 on average
+
+
+def test_a_batch_may_be_larger_than_a_window(tmp_path: Path) -> None:
+    parts, stage = Made(100), STAGE.model_copy(update={"batch_size": 30})
+    views = views_of(parts, tmp_path, window=7 * 24)
+    batches = list(views.batches(stage, side_of(parts), PREFIX, 2, MOMENT))
+    assert [len(features) for features, _, _ in batches] == [30, 30, 30, 10]
+    assert {row for batch in batches for row, _ in numbers(batch)} == set(range(100))
 
 
 def test_one_window_for_all_is_a_shuffle_of_all(tmp_path: Path) -> None:
@@ -182,20 +195,66 @@ def test_one_window_for_all_is_a_shuffle_of_all(tmp_path: Path) -> None:
 
 
 def test_never_more_than_a_window_is_in_memory(tmp_path: Path) -> None:
-    parts, window = Made(20_000, block=256, size=512), 2**20  # 20 MB in all
+    parts, window = Made(20_000, block=256, size=512), 2**21  # 20 MB in all
     side, prefix = side_of(parts), Column(KEY, (512,))
     views = views_of(parts, tmp_path, window=window)
-    parts.vectors(parts.blocks[0], "f_plain", np.arange(3))
+    list(views_of(Made(20), tmp_path).batches(STAGE, side_of(Made(20)), PREFIX, 2, MOMENT))
     tracemalloc.start()
     try:
+        views.prepare(STAGE, side, prefix, 0)
+        copying = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
         for _ in views.batches(STAGE, side, prefix, 2, MOMENT):
             pass
-        peak = tracemalloc.get_traced_memory()[1]
+        training = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # The window, and its blocks while they are put together; the numbers of all rows.
-    assert peak < 3 * window + 20_000 * 3 * 8
-    assert peak > window
+    # A block and its parts as they are written; the numbers of all rows.
+    assert copying < 4 * 256 * 1024 + 20_000 * 8
+    # The window; batches; the numbers of its rows and of all.
+    assert window < training < 1.2 * window + 20_000 * 16
+
+
+class Counted(Made):
+    """Features that count how often a block is read."""
+
+    reads = 0
+
+    def vectors(self, block: Block, column: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        self.reads += 1
+        return super().vectors(block, column, rows)
+
+
+def test_parts_are_read_once_for_all_epochs_and_stages_of_the_same_features(tmp_path: Path) -> None:
+    parts = Counted(160)
+    side, views = side_of(parts), views_of(parts, tmp_path)
+    views.prepare(STAGE, side, PREFIX, 0)
+    assert parts.reads == 10
+    for moment in ((0, 2, 1), (0, 2, 2), (0, 3, 1)):
+        batches = list(views.batches(STAGE, side, PREFIX, 2, moment))
+        assert len(batches) == 20
+    assert parts.reads == 10
+    for reads, stage, of in ((30, BOTH, side), (40, STAGE, side), (50, STAGE, side_of(parts))):
+        views.prepare(stage, of, PREFIX, 0)  # of other views, or another side
+        assert parts.reads == reads
+    views.close()
+
+
+def test_what_was_copied_takes_no_room_once_another_is_or_none(tmp_path: Path) -> None:
+    def held() -> int:
+        names = [os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        return sum(name.startswith(f"{tmp_path}/") for name in names)
+
+    parts = Made(100)
+    views = views_of(parts, tmp_path)
+    views.prepare(STAGE, side_of(parts), PREFIX, 0)
+    views.prepare(BOTH, side_of(parts), PREFIX, 0)
+    assert held() == 1
+    views.close()
+    assert held() == 0
+    views.prepare(STAGE, side_of(parts), PREFIX, 0)
+    del views
+    assert held() == 0
 
 
 def test_a_training_may_end_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
@@ -229,6 +288,8 @@ def test_views_that_were_not_computed_are_refused(tmp_path: Path) -> None:
     told = "made has no features of the view 'mirror'; embed the photos with the recipe"
     with pytest.raises(SourceError, match=told):
         views.need(side.reads, PREFIX, MIRROR)
+    with pytest.raises(SourceError, match="no features of the view"):
+        views.prepare(BOTH, side, PREFIX, 0)
     with pytest.raises(SourceError, match="no features of the view"):
         next(views.batches(BOTH, side, PREFIX, 2, MOMENT))
     with pytest.raises(SourceError, match="has no features of the view 3"):
@@ -282,30 +343,79 @@ def small_files(tmp_path: Path) -> Any:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_place_for_what_is_read_many_times_is_told(tmp_path: Path, small_files: Any) -> None:
+Copying = Callable[[PartViews, PartSide, Column], Any]
+
+
+def fit(views: PartViews, side: PartSide, prefix: Column) -> Any:
+    return views.fit_head(LogisticStage(), side, prefix, 0)
+
+
+def shuffle(views: PartViews, side: PartSide, prefix: Column) -> Any:
+    return views.prepare(STAGE, side, prefix, 0)
+
+
+@pytest.mark.parametrize("copying", [fit, shuffle])
+def test_a_full_place_for_what_is_read_many_times_is_told(
+    tmp_path: Path, small_files: Any, copying: Copying
+) -> None:
     parts, prefix = Made(1000, size=64), Column(KEY, (64,))
-    fit = views_of(parts, tmp_path).fit_head
     told = r"cannot hold 0\.0 GiB of features \(File too large\); make room, or set PAWPRINT_CACHE"
     with pytest.raises(OutputError, match=told):
-        small_files(lambda: fit(LogisticStage(), side_of(parts), prefix, 0))
+        small_files(lambda: copying(views_of(parts, tmp_path), side_of(parts), prefix))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_without_room_is_told_before_anything_is_read(tmp_path: Path) -> None:
-    parts = Made(1000)  # whose vectors have 12 numbers, and so are not what is asked for
+@pytest.mark.parametrize("copying", [fit, shuffle])
+def test_a_place_without_room_is_told_before_anything_is_read(
+    tmp_path: Path, copying: Copying
+) -> None:
+    parts = Counted(1000)
     told = r"cannot hold 1862\.6 GiB of features \(there is no room\); make room, or set"
     with pytest.raises(OutputError, match=told):
-        views_of(parts, tmp_path).fit_head(
-            LogisticStage(), side_of(parts), Column(KEY, (1000, 1000, 1000)), 0
-        )
+        copying(views_of(parts, tmp_path), side_of(parts), Column(KEY, (1000, 1000, 1000)))
     assert list(tmp_path.iterdir()) == []
+    assert parts.reads == 0
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("copying", [fit, shuffle])
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, copying: Copying) -> None:
     parts, prefix = Made(40), Column(KEY, (12,))
-    views = views_of(parts, tmp_path / "none")
     with pytest.raises(OutputError, match=r"No such file or directory.*; make room"):
-        views.fit_head(LogisticStage(), side_of(parts), prefix, 0)
+        copying(views_of(parts, tmp_path / "none"), side_of(parts), prefix)
+
+
+class Broken(Made):
+    """Features of which one of the third block is no number."""
+
+    wrong = float("nan")
+
+    def __init__(self, wrong: float) -> None:
+        super().__init__(60)
+        self.wrong = wrong
+        self.folder.part = lambda number: f"part-{number}.parquet"  # type: ignore[assignment]
+
+    def vectors(self, block: Block, column: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        found = super().vectors(block, column, rows)
+        if block.start == 32:
+            found[-1, 5] = self.wrong
+        return found
+
+
+def judge(views: PartViews, side: PartSide, prefix: Column) -> Any:
+    return list(views.chunks(side, prefix))
+
+
+@pytest.mark.parametrize("use", [fit, shuffle, judge])
+@pytest.mark.parametrize("wrong", [float("nan"), float("-inf")])
+def test_features_that_are_no_numbers_are_told_with_their_part(
+    use: Copying, wrong: float, tmp_path: Path
+) -> None:
+    parts = Broken(wrong)
+    views, side, prefix = views_of(parts, tmp_path), side_of(parts), Column(KEY, SHAPE)
+    told = r"part-0.parquet has features that are not finite .* in the column f_plain; .*delete it"
+    with pytest.raises(SourceError, match=told):
+        use(views, side, prefix)
+    assert judge(views, side.part(side.rows < 32), prefix)
 
 
 def test_sides_have_no_pixels_to_compute() -> None:

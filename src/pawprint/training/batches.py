@@ -138,7 +138,9 @@ class Told:
         if weighed and head.uneven(labels):  # 1 on average
             self._weights = (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
-    def __call__(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __call__(
+        self, rows: NDArray[np.integer[Any]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The truth as the loss wants it, (n, 1) or (n, classes), and a weight for each photo."""
         labels = self._labels[rows]
         if self._classes == 2:

@@ -56,6 +56,14 @@ class Feeds(Protocol):
         """
         ...
 
+    def prepare(self, stage: GradientStage, side: Any, prefix: Prefix, seed: int) -> None:
+        """Have ready what the batches of a stage need of a side.
+
+        Raises:
+            SourceError: it is not to be had.
+        """
+        ...
+
     def chunks(self, side: Any, prefix: Prefix, view: View = 0) -> Iterator[NDArray[Any]]:
         """Features of a side's photos in order, some at a time, in the prefix's dtype."""
         ...

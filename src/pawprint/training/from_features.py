@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,11 @@ def train_on_features(
     chosen, left_out = chosen.for_photos(sum(len(side.rows) for side in gathered.sides.values()))
     decision.parse(chosen.decision, gathered.classes)
     with clock.part("loading the network"):
-        material = _material(parts, gathered, chosen, offline, progress)
+        views = PartViews(parts, _scratch(), progress)
+        material = _material(views, gathered, chosen, offline, progress)
     command = command_on_features(str(parts.folder.place), recipe, changes or {})
-    trained = _train(parts, command, gathered, chosen, left_out, material, clock)
+    with closing(views):
+        trained = _train(parts, command, gathered, chosen, left_out, material, clock)
     with progress.step("Writing the run", None):
         record = _write(folder, trained, clock)
     if report and sum(len(side.rows) for side in gathered.sides.values()) <= _REPORTED:
@@ -208,23 +211,16 @@ def _recipe(
 
 
 def _material(
-    parts: FeatureParts, gathered: Gathered, recipe: Recipe, offline: bool, progress: Progress
+    views: PartViews, gathered: Gathered, recipe: Recipe, offline: bool, progress: Progress
 ) -> Material:
     """What the stages work with."""
     with progress.step("Loading the network", None):
         load_keras().utils.set_random_seed(recipe.data.seed)
         built = load_backbone(recipe, offline)
-    scratch = cache_folder()
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{scratch} cannot be made ({os_reason(error)}); name another in PAWPRINT_CACHE"
-        ) from error
     classes = len(gathered.classes)
     return Material(
         network=network.build(built, recipe.head, classes),
-        views=PartViews(parts, scratch, progress),
+        views=views,
         sides=gathered.sides,
         classes=classes,
         seed=recipe.data.seed,
@@ -232,6 +228,18 @@ def _material(
         progress=progress,
         mirror=recipe.mirror,
     )
+
+
+def _scratch() -> Path:
+    """A folder for features that are read many times."""
+    scratch = cache_folder()
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{scratch} cannot be made ({os_reason(error)}); name another in PAWPRINT_CACHE"
+        ) from error
+    return scratch
 
 
 def _write(folder: Path, trained: _Trained, clock: Clock) -> dict[str, Any]:

@@ -146,9 +146,11 @@ class GradientFit:
     def _bring_features(self) -> None:
         material, views = self._material, self._material.views
         for side, photos in material.sides.items():
-            trains = side == TRAIN
-            for view in self._stage.cached_views if trains else material.judged_views:
-                views.need(photos.reads, self._prefix if trains else self._exact, view)
+            if side == TRAIN:
+                views.prepare(self._stage, photos, self._prefix, material.seed)
+                continue
+            for view in material.judged_views:
+                views.need(photos.reads, self._exact, view)
 
     def _expect_numbers(self) -> None:
         """Refuse a network that has diverged."""

@@ -1,34 +1,32 @@
 """Features as stages want them, read from parts: what `views.py` is for photos.
 
 Nothing is computed, and never more than some rows are in memory. Heads are fitted in many passes,
-so their features are first copied to a file of this machine; batches come straight from the parts,
-and are shuffled within a window of some thousand photos of parts drawn at random.
+and batches come in an order at random, so what trains is first copied to a file of this machine.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pawprint.errors import OutputError, SourceError
-from pawprint.model import streamed_head
+from pawprint.errors import SourceError
+from pawprint.model import halves, streamed_head
 from pawprint.model.backbones import Backbone
 from pawprint.model.head import Head
 from pawprint.model.prefix import Prefix, network_key
 from pawprint.parts.features import Block, FeatureParts
-from pawprint.progress import Progress
+from pawprint.progress import Advance, Progress
 from pawprint.training.batches import Told
 from pawprint.training.feeds import Batch
 from pawprint.training.gathered import PartSide
 from pawprint.training.recipe import GradientStage, LogisticStage, View
+from pawprint.training.scratch import Scratch
+from pawprint.training.shuffled import Shuffled
 from pawprint.training.to_features import VIEWS
 
 _WINDOW = 256 * 2**20
@@ -69,6 +67,7 @@ class PartViews:
         self._parts, self._scratch, self._progress = parts, scratch, progress
         self._window = window
         self._columns = parts.job["computes"]["columns"]
+        self._copy: _Copy | None = None
 
     def prefix(
         self, backbone: Backbone, cut: str | None, *, pooled: bool, exact: bool = False
@@ -100,27 +99,61 @@ class PartViews:
     def chunks(self, side: PartSide, prefix: Prefix, view: View = 0) -> Iterator[NDArray[Any]]:
         """As of `views.Views`."""
         name = self._name(prefix, view)
-        for block, picked in self._blocks(side, range(len(self._parts.blocks))):
+        for block, picked in self._blocks(side):
             yield self._read(block, side, picked, name, prefix)
 
     def fit_head(self, stage: LogisticStage, side: PartSide, prefix: Prefix, seed: int) -> Head:
         """As of `views.Views`; a stage of mirrored views was refused when they were embedded."""
-        labels, size = side.labels, 2 * len(side.labels) * int(np.prod(prefix.shape))
+        labels, features = side.labels, int(np.prod(prefix.shape))
+        file, done = Scratch(self._scratch, len(labels), features), 0
         try:
-            if shutil.disk_usage(self._scratch).free < size:
-                raise OSError("there is no room")
-            with tempfile.TemporaryFile(dir=self._scratch, prefix="pawprint-") as file:
-                with self._progress.step("Reading features", len(labels)) as advance:
-                    for some in self.chunks(side, prefix):
-                        file.write(np.ascontiguousarray(some).data)
-                        advance(len(some))
-                rows = _OnDisk(file, labels, int(np.prod(prefix.shape)))
-                return streamed_head.fit(rows, seed=seed, progress=self._progress)
-        except OSError as error:
-            raise OutputError(
-                f"{self._scratch} cannot hold {size / 2**30:.1f} GiB of features "
-                f"({error.strerror or error}); make room, or set PAWPRINT_CACHE to a larger disk"
-            ) from error
+            with self._progress.step("Reading features", len(labels)) as advance:
+                for some in self.chunks(side, prefix):
+                    file.write(some, done)
+                    done += len(some)
+                    advance(len(some))
+            return streamed_head.fit(_OnDisk(file, labels), seed=seed, progress=self._progress)
+        finally:
+            file.close()
+
+    def prepare(self, stage: GradientStage, side: PartSide, prefix: Prefix, seed: int) -> None:
+        """Copy a stage's features of a side to this machine, shuffled, if they are not there.
+
+        Raises:
+            SourceError: they cannot be read.
+            OutputError: there is no room for them.
+        """
+        self._shuffled(stage, side, prefix, seed)
+
+    def _shuffled(
+        self, stage: GradientStage, side: PartSide, prefix: Prefix, seed: int
+    ) -> Shuffled:
+        """The copy that was made last, if it is that; else another in its place."""
+        names = [self._name(prefix, view) for view in stage.cached_views]
+        asked = (names, seed)
+        if self._copy is not None:
+            if self._copy.side is side and self._copy.asked == asked:
+                return self._copy.rows
+            self.close()
+        count, features = len(names) * len(side.rows), int(np.prod(prefix.shape))
+        rows = Shuffled(self._scratch, count, features, self._window, seed)
+        self._copy = _Copy(side, asked, rows)
+        try:
+            with self._progress.step("Reading features", count) as advance:
+                rows.fill(self._every(side, prefix, names, advance))
+        except BaseException:
+            self.close()
+            raise
+        return rows
+
+    def _every(
+        self, side: PartSide, prefix: Prefix, names: Sequence[str], advance: Advance
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """Several views of a side's photos, block by block, each with its number in the side."""
+        for block, picked in self._blocks(side):
+            for name in names:
+                yield picked, self._read(block, side, picked, name, prefix)
+                advance(len(picked))
 
     def batches(
         self,
@@ -130,37 +163,21 @@ class PartViews:
         classes: int,
         moment: tuple[int, int, int],
     ) -> Generator[Batch, None, None]:
-        """As of `batches.epoch_batches`, shuffled within windows."""
-        random = np.random.default_rng(moment)
+        """As of `batches.epoch_batches`, a bucket of `Shuffled` after the other."""
+        copy = self._shuffled(stage, side, prefix, moment[0])
         told = Told(side.labels, classes, weighed=stage.class_weights)
-        names = [self._name(prefix, view) for view in stage.cached_views]
-        window = max(stage.batch_size, self._window // (2 * int(np.prod(prefix.shape))))
-        rows: list[NDArray[np.int64]] = []
-        seen: list[NDArray[Any]] = []
-        order = random.permutation(len(self._parts.blocks))
-        left = len(side.rows)
-        for block, picked in self._blocks(side, order):
-            left -= len(picked)
-            for name in names:
-                rows.append(picked)
-                seen.append(self._read(block, side, picked, name, prefix))
-            last = left == 0
-            if sum(map(len, rows)) < window and not last:
-                continue
-            all_rows, features = np.concatenate(rows), np.concatenate(seen)
-            order = random.permutation(len(all_rows))
-            whole = len(order) if last else len(order) - len(order) % stage.batch_size
-            for start in range(0, whole, stage.batch_size):
-                some = order[start : min(start + stage.batch_size, whole)]
-                yield features[some].astype(np.float32), *told(all_rows[some])
-            rows, seen = [all_rows[order[whole:]]], [features[order[whole:]]]
+        for picked, features in copy.batches(stage.batch_size, np.random.default_rng(moment)):
+            yield features.reshape(-1, *prefix.shape).astype(np.float32), *told(picked)
 
-    def _blocks(
-        self, side: PartSide, numbers: Sequence[int] | NDArray[np.int64]
-    ) -> Iterator[tuple[Block, NDArray[np.int64]]]:
+    def close(self) -> None:
+        """Give back the room of what was copied for batches."""
+        if self._copy is not None:
+            self._copy.rows.close()
+            self._copy = None
+
+    def _blocks(self, side: PartSide) -> Iterator[tuple[Block, NDArray[np.int64]]]:
         """Blocks that have photos of a side, each with their numbers within the side."""
-        for number in numbers:
-            block = self._parts.blocks[number]
+        for block in self._parts.blocks:
             first, last = np.searchsorted(side.rows, [block.start, block.end])
             if first < last:
                 yield block, np.arange(first, last)
@@ -168,8 +185,19 @@ class PartViews:
     def _read(
         self, block: Block, side: PartSide, picked: NDArray[np.int64], name: str, prefix: Prefix
     ) -> NDArray[Any]:
-        """Features of some photos of a side that are in one block."""
+        """Features of some photos of a side that are in one block.
+
+        Raises:
+            SourceError: they cannot be read, or are no numbers.
+        """
         found = self._parts.vectors(block, name, side.rows[picked] - block.start)
+        if not halves.finite(found):
+            raise SourceError(
+                f"{self._parts.folder.part(block.part)} has features that are not finite "
+                f"(infinite, or not a number) in the column {name}; expected numbers: delete it, "
+                "and run the same pawprint embed command again, which computes it again; if they "
+                "come again, this network goes beyond float16's 65504, so take another"
+            )
         return found.reshape(-1, *prefix.shape)
 
     def _name(self, prefix: Prefix, view: View) -> str:
@@ -183,21 +211,17 @@ class PartViews:
         )
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """What was copied for batches: of which side, which columns by which seed."""
+
+    side: PartSide
+    asked: tuple[list[str], int]
+    rows: Shuffled
+
+
 class _OnDisk:
     """Rows in a file of this machine, as `streamed_head.Rows`."""
 
-    def __init__(self, file: BinaryIO, labels: NDArray[np.int64], features: int) -> None:
-        file.flush()
-        self._number, self.labels, self.features = file.fileno(), labels, features
-
-    def read(self, start: int, stop: int) -> NDArray[np.float16]:
-        """Features of some rows, float16, shape (stop - start, features)."""
-        wanted, begin = (stop - start) * self.features * 2, start * self.features * 2
-        data = bytearray(wanted)
-        view, done = memoryview(data), 0
-        while done < wanted:  # at most 2 GiB a call
-            count = os.preadv(self._number, [view[done:]], begin + done)
-            if not count:
-                raise OSError("the file of features became shorter")
-            done += count
-        return np.frombuffer(data, np.float16).reshape(-1, self.features)
+    def __init__(self, file: Scratch, labels: NDArray[np.int64]) -> None:
+        self.labels, self.features, self.read = labels, file.features, file.read

@@ -163,6 +163,11 @@ class Views:
         if faults:
             raise features.gone(faults[0])
 
+    def prepare(self, stage: GradientStage, side: Side, prefix: Prefix, seed: int) -> None:
+        """Have ready what the batches of a stage need of a side, as `need`."""
+        for view in stage.cached_views:
+            self.need(side.reads, prefix, view)
+
     def chunks(self, side: Side, prefix: Prefix, view: View = 0) -> Iterator[NDArray[Any]]:
         """Features of a side's photos in order, some at a time, in the prefix's dtype."""
         self.need(side.reads, prefix, view)
