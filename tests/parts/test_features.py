@@ -46,16 +46,20 @@ def table(start: int, stop: int) -> pyarrow.Table:
     return pyarrow.table([values.get(name, empty) for name in fields.names], fields)
 
 
+PLAN = "plan-0"
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished job of three parts. Not to be changed."""
     path = tmp_path_factory.mktemp("made") / "features"
     folder = JobFolder(place(path))
     inputs = (Input(f"{row}.jpg", f"kind {row % 3}") for row in range(ROWS))
-    listed = write_listing(folder.plan / LISTING, inputs, PART)
+    listed = write_listing(folder.place / PLAN / LISTING, inputs, PART)
     job = {
         "schema_version": schema.VERSION,
         "digest": "this job",
+        "plan": PLAN,
         "inputs": listed.inputs,
         "listing": listed.digest,
         "computes": {"what": "features", "columns": [{"name": name} for name in COLUMNS]},
@@ -226,8 +230,8 @@ def test_what_holds_no_features_is_refused(own: Path, tmp_path: Path) -> None:
 
 
 def test_without_its_listing_nothing_is_read(own: Path) -> None:
-    (own / "plan" / LISTING).unlink()
+    (own / PLAN / LISTING).unlink()
     with pytest.raises(
-        SourceError, match=f"{own / 'plan' / LISTING} cannot be read .+begin a new job"
+        SourceError, match=f"{own / PLAN / LISTING} cannot be read .+begin a new job"
     ):
         FeatureParts(place(own))

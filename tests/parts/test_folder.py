@@ -19,20 +19,21 @@ from pawprint.parts.schema import VERSION, About
 from ..scale.object_store import Store
 
 SIZES = (4, 4, 2)
+PLAN = "plan-0"
 
 
 def begin(top: Place, digest: str = "f00") -> JobFolder:
     """A job of ten inputs in three parts, none of them there."""
     folder = JobFolder(top)
     listed = list_inputs(folder)
-    said = {"digest": digest, "inputs": listed.inputs, "listing": listed.digest}
+    said = {"digest": digest, "plan": PLAN, "inputs": listed.inputs, "listing": listed.digest}
     folder.write_json(JOB, {"schema_version": VERSION, **said})
     return JobFolder(top)
 
 
 def list_inputs(folder: JobFolder, name: str = "{}.jpg", inputs: int = sum(SIZES)) -> Listed:
     some = [Input(name.format(number)) for number in range(inputs)]
-    return write_listing(folder.plan / LISTING, some, SIZES[0])
+    return write_listing(folder.place / PLAN / LISTING, some, SIZES[0])
 
 
 def table(part: int, rows: int | None = None) -> pyarrow.Table:

@@ -14,8 +14,9 @@ from pyarrow import parquet
 
 from pawprint import starter
 from pawprint.parts.places import place
+from pawprint.scale.beginning import Computes
 from pawprint.scale.engines import Engine, LocalEngine
-from pawprint.scale.job import Computes, Finished, run_job
+from pawprint.scale.job import Finished, run_job
 from pawprint.scale.predicting import Predictions
 from pawprint.testing import drawn_photos
 
@@ -104,6 +105,12 @@ def store(few: Few) -> Iterator[Store]:
 def parts(out: Path) -> list[Path]:
     """The files of a job's parts."""
     return sorted((out / "parts").glob("part-*.parquet"))
+
+
+def plan_of(out: Path) -> Path:
+    """The folder of what computes."""
+    (found,) = out.glob("plan-*")
+    return found
 
 
 def times(out: Path) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -63,10 +64,11 @@ def test_parts_of_another_job_are_computed_again(
 
 
 def test_an_interrupted_beginning_is_begun_again(job: Run, tmp_path: Path) -> None:
-    (tmp_path / "plan/model").mkdir(parents=True)
-    (tmp_path / "plan/listing.parquet").write_bytes(b"half")
+    (tmp_path / "plan-0123abcd/model").mkdir(parents=True)
+    (tmp_path / "plan-0123abcd/listing.parquet").write_bytes(b"half")
     (tmp_path / ".part-0123").write_bytes(b"half of job.json")
     assert job(tmp_path).manifest["errors"] == 4
+    assert len(os.listdir(tmp_path)) == 4  # what was left is cleared up
 
 
 LIMITED = """

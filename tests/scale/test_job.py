@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from pawprint.classifier import Classifier, Prediction
 from pawprint.data.images import open_photo
 from pawprint.engine import Network
 from pawprint.errors import OutputError, PawprintError, SourceError
+from pawprint.parts.places import Place
 from pawprint.parts.schema import About, matrix, predictions
 from pawprint.scale.engines import LocalEngine, Lost
 from pawprint.scale.predicting import Predictions
 from pawprint.scale.worker import Assignment, Done, Worker
 
-from .conftest import Few, Run, parts, rows, same
+from .conftest import Few, Run, parts, plan_of, rows, same
+from .object_store import Store
 
 ANOTHER = Path(__file__).parents[1] / "fixtures/bundle-1"
 COUNTS = [4, 4, 4, 4, 3]  # rows a part
@@ -104,8 +106,9 @@ def test_the_manifest_accounts_for_every_input(few: Few, finished: Path) -> None
 
 
 def test_nothing_is_left_beside_the_results(finished: Path) -> None:
-    assert sorted(os.listdir(finished)) == ["job.json", "manifest.json", "parts", "plan"]
-    assert sorted(os.listdir(finished / "plan")) == ["listing.parquet", "model"]
+    plan = plan_of(finished)
+    assert sorted(os.listdir(finished)) == ["job.json", "manifest.json", "parts", plan.name]
+    assert sorted(os.listdir(plan)) == ["listing.parquet", "model"]
     assert not list(finished.rglob(".*"))
 
 
@@ -146,14 +149,110 @@ def test_other_versions_are_refused(name: str, job: Run, own: Path) -> None:
     assert untouched(own) == before
 
 
+def test_places_of_one_name_in_two_stores_are_not_mixed(
+    job: Run, few: Few, store: Store, tmp_path: Path
+) -> None:
+    job(tmp_path, store.address("photos"))
+    job(tmp_path, store.address("photos").replace("key:secret", "another:key"))
+    with Store() as other:
+        other.put_folder(few.folder.parent)
+        with pytest.raises(OutputError, match="holds a job of other photos; name another folder"):
+            job(tmp_path, other.address("photos"))
+
+
+def test_a_list_that_was_changed_is_another_job(job: Run, few: Few, tmp_path: Path) -> None:
+    first, second = sorted(few.folder.glob("dog/*.jpg"))[:2]
+    source = tmp_path / "list.csv"
+    source.write_text(f"path,label\n{first},cat\n")
+    job(tmp_path / "out", source)
+    for changed in (f"path,label\n{second},cat\n", f"path,label\n{first},dog\n"):
+        source.write_text(changed)
+        before = untouched(tmp_path / "out")
+        with pytest.raises(OutputError, match="of that list as it was before it was changed; name"):
+            job(tmp_path / "out", source)
+        assert untouched(tmp_path / "out") == before
+
+
+class Twice(Predictions):
+    """What computes, and another command that begins the same job meanwhile."""
+
+    def __init__(self, other: Callable[[], object]) -> None:
+        super().__init__(starter.BUNDLE)
+        self._other = other
+
+    def write(self, plan: Place) -> None:
+        super().write(plan)
+        self._other()
+
+
+@pytest.mark.parametrize("of", ["", "cat"])
+def test_two_beginnings_do_each_other_no_harm(of: str, job: Run, few: Few, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(OutputError, match=r"another command has begun a job in .+; run the same"):
+        job(out, what=Twice(lambda: job(out, few.folder / of)))
+    before = {path.name: path.read_bytes() for path in parts(out)}
+    assert job(out, few.folder / of).computed == 0
+    assert {path.name: path.read_bytes() for path in parts(out)} == before
+
+
+def test_a_beginning_at_the_same_moment_is_noticed(job: Run, own: Path) -> None:
+    class Replaced(LocalEngine):
+        def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
+            yield from super().run(assignment, parts)
+            said = json.loads((own / "job.json").read_text())
+            (own / "job.json").write_text(json.dumps(said | {"plan": "plan-00000000"}))
+
+    parts(own)[0].unlink()
+    with pytest.raises(OutputError, match=r"another command began a job in .+ at the same moment"):
+        job(own, engine=Replaced())
+    assert not (own / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("said", ["", "{", "[]", '{"errors": 5}'])
+def test_a_manifest_that_is_not_of_these_parts_is_written_anew(
+    said: str, job: Run, own: Path, finished: Path
+) -> None:
+    (own / "manifest.json").write_text(said)
+    ran = job(own)
+    meant = json.loads((finished / "manifest.json").read_text())
+    assert ran.computed == 0
+    assert json.loads((own / "manifest.json").read_text()) == ran.manifest
+    for name in ("inputs", "rows", "errors", "labels", "parts"):
+        assert ran.manifest[name] == meant[name]
+
+
+def test_a_job_without_all_its_parts_has_no_manifest(job: Run, own: Path) -> None:
+    parts(own)[1].unlink()
+    with pytest.raises(PawprintError, match="could not be computed in 3 rounds"):
+        job(own, engine=Idle())
+    assert not (own / "manifest.json").exists()
+
+
+def test_a_finished_job_asks_for_no_engine(job: Run, own: Path) -> None:
+    class Away(LocalEngine):
+        def start(self) -> None:
+            raise PawprintError("there is no cluster")
+
+    assert job(own, engine=Away()).computed == 0
+    parts(own)[0].unlink()
+    with pytest.raises(PawprintError, match="there is no cluster"):
+        job(own, engine=Away())
+    with pytest.raises(PawprintError, match="there is no cluster"):
+        job(own.with_name("new"), engine=Away())
+    assert not own.with_name("new").exists(), "nothing is listed before"
+
+
 def test_what_else_is_there_is_not_replaced(job: Run, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    for out in (tmp_path, tmp_path / "thesis.txt"):
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan/listing.parquet").write_text("of a holiday")
+    for out in (tmp_path, tmp_path / "thesis.txt", tmp_path / "plan"):
         with pytest.raises(OutputError, match="holds something else, and nothing is replaced"):
             job(out)
     with pytest.raises(OutputError, match=r"cannot be written \(not a directory\)"):
         job(tmp_path / "thesis.txt/below")
-    assert os.listdir(tmp_path) == ["thesis.txt"]
+    assert sorted(os.listdir(tmp_path)) == ["plan", "thesis.txt"]
+    assert (tmp_path / "plan/listing.parquet").read_text() == "of a holiday"
 
 
 def test_sources_without_photos_are_refused_and_nothing_written(job: Run, tmp_path: Path) -> None:

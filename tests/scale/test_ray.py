@@ -268,8 +268,8 @@ def test_actors_that_no_node_has_room_for_are_refused(
     said, told = process.communicate(timeout=LONG)
     assert (process.returncode, said) == (1, "")
     assert told == (
-        f"{NOTED}pawprint: error: the cluster has 2 CPUs and an actor is to have 3; lower "
-        "--actor-cpus\n"
+        f"{NOTED}pawprint: error: no node of the cluster has the 3 CPUs that an actor is to have "
+        "(the largest has 2); lower --actor-cpus, or add a node\n"
     )
     assert not (tmp_path / "out").exists()
 

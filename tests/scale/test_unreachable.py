@@ -9,6 +9,7 @@ import pytest
 
 from pawprint.data.archives import Limits
 from pawprint.errors import PawprintError
+from pawprint.parts.places import Place
 
 from .conftest import Few, Run, parts, rows, same, times
 
@@ -76,6 +77,29 @@ def test_single_photos_that_are_gone_are_gone_for_good(
     found = {row["path"]: row["error"] for row in rows(begun)}
     assert [found[path] for path in lost] == [GONE] * 3
     assert job(begun, photos).computed == 0
+
+
+def test_where_a_disk_goes_in_the_middle_of_a_part_rows_are_not_final(
+    job: Run, begun: Path, photos: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, read, asked = photos.with_name("away"), Place.read, []
+
+    def unplugged(self: Place, most: int | None = None) -> bytes:
+        if str(self).startswith(str(photos)):
+            asked.append(self)
+            if len(asked) == 3:
+                photos.rename(away)
+                photos.mkdir()
+        return read(self, most)
+
+    monkeypatch.setattr(Place, "read", unplugged)
+    (begun / "parts/part-000002.parquet").unlink()
+    ran = job(begun, photos)
+    assert ran.manifest["unreachable"] > 4
+    photos.rmdir()
+    away.rename(photos)
+    assert job(begun, photos).manifest["unreachable"] == 0
+    assert same(rows(begun), rows(finished))
 
 
 def test_a_list_may_be_gone_and_what_is_beside_it_is_found(

@@ -13,7 +13,7 @@ from pawprint.parts.listing import Input, write_listing
 from pawprint.parts.places import place
 from pawprint.scale.worker import Assignment, Worker, expect_versions, versions
 
-from .conftest import PART_SIZE, Few, parts, times
+from .conftest import PART_SIZE, Few, parts, plan_of, times
 from .object_store import Store
 
 Assign = Callable[..., Assignment]
@@ -73,7 +73,7 @@ def test_keys_are_not_in_failures(assignment: Assignment, own: Path, store: Stor
 
 
 def test_what_cannot_compute_says_so_for_every_part(assignment: Assignment, own: Path) -> None:
-    (own / "plan/model/model.onnx").write_bytes(b"damaged")
+    (plan_of(own) / "model/model.onnx").write_bytes(b"damaged")
     worker = Worker(assignment)
     failures = {worker(number).failure for number in (0, 1)}
     assert len(failures) == 1
@@ -83,9 +83,11 @@ def test_what_cannot_compute_says_so_for_every_part(assignment: Assignment, own:
 def test_a_listing_of_another_job_is_a_failure(assignment: Assignment, own: Path) -> None:
     parts(own)[0].unlink()
     inputs = [Input(f"{number}.jpg") for number in range(19)]
-    write_listing(place(own / "plan/listing.parquet"), inputs, PART_SIZE)
+    write_listing(place(plan_of(own) / "listing.parquet"), inputs, PART_SIZE)
     failure = Worker(assignment)(0).failure
-    assert failure.startswith(f"{own}/plan/listing.parquet cannot be read (it is of another job)")
+    assert failure.startswith(
+        f"{plan_of(own)}/listing.parquet cannot be read (it is of another job)"
+    )
     assert len(parts(own)) == 4
 
 

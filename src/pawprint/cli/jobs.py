@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from pawprint.data.wording import os_reason
-from pawprint.errors import PawprintError, SourceError
+from pawprint.errors import PawprintError
 
 if TYPE_CHECKING:
+    from pawprint.scale.beginning import Computes
     from pawprint.scale.engines import Engine
-    from pawprint.scale.job import Computes, Finished
+    from pawprint.scale.job import Finished
 
 
 SOME_UNREADABLE = 3
@@ -82,21 +82,19 @@ def run(computes: Computes, source: str, out: str, chosen: Chosen) -> None:
     from pawprint.progress import Terminal
     from pawprint.scale.job import run_job
 
-    photos, results = place(source), place(out)
+    progress = Terminal()
     try:
-        there = photos.exists()
-    except OSError as error:
-        raise SourceError(f"{photos} cannot be read ({os_reason(error)})") from error
-    if not there:
-        raise SourceError(f"{photos} is not there")
-    finished = run_job(
-        computes,
-        photos,
-        results,
-        chosen.make_engine(),
-        part_size=chosen.part_size,
-        progress=Terminal(),
-    )
+        finished = run_job(
+            computes,
+            place(source),
+            place(out),
+            chosen.make_engine(),
+            part_size=chosen.part_size,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.say("what is computed is kept; the same command goes on from there")
+        raise
     typer.echo(_summary(finished))
     if errors := finished.manifest["errors"]:
         print(
@@ -115,18 +113,16 @@ def _summary(finished: Finished) -> str:
     labels = sorted(manifest["labels"].items(), key=lambda one: (-one[1], one[0]))
     listed = ", ".join(f"{label} {count:,}" for label, count in labels[:8])
     more = f" and {len(labels) - 8:,} more labels" if len(labels) > 8 else ""
+    unreachable = manifest["unreachable"]
+    tries = f", {unreachable:,} could not be reached: the same command tries these again"
+    again = tries if unreachable else ""
+    rate = f" ({computed / finished.seconds:,.0f} photos/s)" if computed else ""
     lines = [
         f"photos       {rows:,}: {computed:,} computed now{there}",
         f"labels       {listed or 'none'}{more}",
-        f"errors       {manifest['errors']:,}"
-        + (
-            f", {manifest['unreachable']:,} of them of a store that failed: the same command tries "
-            "these again"
-        )
-        * bool(manifest["unreachable"]),
+        f"errors       {manifest['errors']:,}{again}",
         f"engine       {manifest['engine']}",
-        f"time         {finished.seconds:.1f} s"
-        + f" ({computed / finished.seconds:,.0f} photos/s)" * bool(computed),
+        f"time         {finished.seconds:.1f} s{rate}",
         f"results      {finished.place / 'parts'} ({len(manifest['parts']):,} Parquet files)",
     ]
     return "\n".join(lines)

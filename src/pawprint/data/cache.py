@@ -17,6 +17,7 @@ from pawprint.data.wording import os_reason
 from pawprint.errors import OutputError
 from pawprint.progress import SILENT, Progress
 
+UNFINISHED = ".part-"  # how names of files begin that are not whole
 _CHUNK = 2**20
 _POLL = 0.2  # seconds between looks at a lock that another process holds
 
@@ -44,7 +45,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; nothing is left of it then.
     """
-    temporary = path.with_name(f".part-{uuid.uuid4().hex}")
+    temporary = path.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:
             yield file

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pawprint.data.cache import cache_folder, replacing
+from pawprint.data.cache import UNFINISHED, cache_folder, replacing
 from pawprint.progress import SILENT, Progress
 
 KINDS = ("features", "glances", "reads")
@@ -198,7 +198,7 @@ class Rows:
 
     def _write(self, shard: NDArray[Any]) -> NDArray[Any]:
         assert self._folder is not None
-        handle, temporary = tempfile.mkstemp(prefix=".part-", dir=self._folder)
+        handle, temporary = tempfile.mkstemp(prefix=UNFINISHED, dir=self._folder)
         try:
             with os.fdopen(handle, "w+b") as file:
                 np.save(file, shard, allow_pickle=False)

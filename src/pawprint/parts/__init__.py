@@ -2,8 +2,8 @@
 
 ```
 DIR/job.json                    what is computed, of which photos: fixed when the job begins
-DIR/plan/listing.parquet        every input; its row groups are the parts' inputs
-DIR/plan/...                    what computes: a bundle, or a network
+DIR/plan-*/listing.parquet      every input; its row groups are the parts' inputs
+DIR/plan-*/...                  what computes: a bundle, or a network
 DIR/parts/part-000000.parquet   the results, in the listing's order
 DIR/manifest.json               what came of every input; there once the job has finished
 ```

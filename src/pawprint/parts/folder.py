@@ -18,16 +18,11 @@ from pawprint.data.wording import os_reason, shown
 from pawprint.errors import OutputError, SourceError
 from pawprint.parallel import map_chunks
 from pawprint.parts.listing import Input, Listed, Listing
+from pawprint.parts.patience import another_day
 from pawprint.parts.places import Place
 from pawprint.parts.schema import VERSION, About
 
-JOB, PLAN, LISTING, PARTS, MANIFEST = (
-    "job.json",
-    "plan",
-    "listing.parquet",
-    "parts",
-    "manifest.json",
-)
+JOB, LISTING, PARTS, MANIFEST = "job.json", "listing.parquet", "parts", "manifest.json"
 NETWORK = "network.onnx"  # in the plan of a job that computes features
 _NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOOKING = 16  # parts looked at at once: of a store each takes a while
@@ -69,8 +64,8 @@ class JobFolder:
 
     @property
     def plan(self) -> Place:
-        """The folder of what computes."""
-        return self.place / PLAN
+        """The folder of what computes, and of the listing: of the command that began the job."""
+        return self.place / str(self.job["plan"])
 
     @cached_property
     def listing(self) -> Listing:
@@ -82,9 +77,9 @@ class JobFolder:
         try:
             found = Listing(self.plan / LISTING)
         except (OSError, pyarrow.ArrowInvalid) as error:
-            raise self._no_listing(str(error)) from None
+            raise self._no_listing(error) from None
         if found.listed != Listed(self.job["inputs"], self.job["listing"]):
-            raise self._no_listing("it is of another job")
+            raise self._no_listing(ValueError("it is of another job"))
         return found
 
     def inputs(self, number: int) -> list[Input]:
@@ -96,13 +91,15 @@ class JobFolder:
         try:
             return self.listing.inputs(number)
         except (OSError, pyarrow.ArrowInvalid) as error:
-            raise self._no_listing(str(error)) from None
+            raise self._no_listing(error) from None
 
-    def _no_listing(self, why: str) -> SourceError:
-        return SourceError(
-            f"{self.plan / LISTING} cannot be read ({shown(why[:120])}); where it is missing or "
-            "damaged begin a new job in another folder"
-        )
+    def _no_listing(self, error: Exception) -> SourceError:
+        begin = "begin a new job in another folder"
+        if isinstance(error, OSError) and another_day(error):
+            why, advice = os_reason(error), f"run the same command again, or {begin}"
+        else:
+            why, advice = str(error)[:120], f"where it is missing or damaged {begin}"
+        return SourceError(f"{self.plan / LISTING} cannot be read ({shown(why)}); {advice}")
 
     def part(self, number: int) -> Place:
         """A part's file."""
@@ -182,6 +179,18 @@ class JobFolder:
             return set()
         matches = (_NAME.fullmatch(name) for name, is_folder in folder.entries() if not is_folder)
         return {int(match[1]) for match in matches if match}
+
+    def manifest(self) -> dict[str, Any] | None:
+        """What `manifest.json` says; None where there is none that can be read.
+
+        Raises:
+            OSError: nobody can say.
+        """
+        try:
+            said = json.loads((self.place / MANIFEST).read())
+        except (FileNotFoundError, ValueError):
+            return None
+        return said if isinstance(said, dict) else None
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one of the files that people read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -14,12 +15,14 @@ from pyarrow import parquet
 from pawprint.data.layout import IGNORED_NAMES, PHOTO_SUFFIXES, SPLIT_NAMES
 from pawprint.data.wording import os_reason, shown
 from pawprint.errors import SourceError
+from pawprint.parts.addresses import has_key, is_address
 from pawprint.parts.listing import Input
-from pawprint.parts.places import Place, has_key, place
+from pawprint.parts.places import Place, place
 
 LISTS = (".txt", ".csv", ".jsonl", ".parquet")
 _DEEPEST = 64  # folders within folders; deeper ones go round in circles
 _ROWS = 4096  # of a Parquet list that are in memory at once
+_BYTES = 2**20  # of any list, likewise
 
 _Parts = tuple[str, ...]
 _Label = Callable[[_Parts], tuple[str | None, str | None]]
@@ -79,7 +82,7 @@ def opener(source: Place, *, listed: bool) -> Callable[[str], Place]:
         source = source.parent
 
     def find(path: str) -> Place:
-        if "://" in path:
+        if is_address(path):
             return place(path)
         if source.is_local:
             return Place(os.path.join(source.path, path))
@@ -179,30 +182,72 @@ def _has_folders(folder: Place) -> bool:
     return any(is_folder and not _junk(name) for name, is_folder in folder.entries())
 
 
+def digest_of_list(source: Place) -> str:
+    """SHA-256 of a list's bytes, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = hashlib.sha256()
+    with source.filesystem.open_input_stream(source.path) as stream:
+        while some := stream.read(_BYTES):
+            found.update(some)
+    return found.hexdigest()
+
+
 def _listed(source: Place, suffix: str) -> Iterator[Input]:
     """The lines of a list."""
     if suffix == ".parquet":
-        yield from _of_parquet(source)
+        yield from _of_rows(source, enumerate(_rows_of_parquet(source), 1))
         return
     with source.filesystem.open_input_stream(source.path) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", newline="" if suffix == ".csv" else None)
+        rows = {".txt": _rows_of_text, ".csv": _rows_of_csv, ".jsonl": _rows_of_json}[suffix](text)
         try:
-            if suffix == ".txt":
-                rows = ({"path": line.rstrip("\n")} for line in text if line.strip())
-                yield from _of_rows(source, rows, start=1)
-            elif suffix == ".csv":
-                yield from _of_rows(source, csv.DictReader(text), start=2)
-            else:
-                lines = (line for line in text if line.strip())
-                yield from _of_rows(source, map(json.loads, lines), start=1)
+            yield from _of_rows(source, rows)
         except (ValueError, RecursionError, csv.Error) as error:
+            advice = "; expected UTF-8" if isinstance(error, UnicodeError) else ""
             raise SourceError(
-                f"{source} is no list that can be read ({shown(str(error)[:120])}); expected UTF-8"
+                f"{source} is no list that can be read ({shown(str(error)[:120])}){advice}"
             ) from None
 
 
-def _of_rows(source: Place, rows: Iterator[Mapping[str, Any]], start: int) -> Iterator[Input]:
-    for number, row in enumerate(rows, start):
+_Rows = Iterator[tuple[int, Any]]  # each with the number of its line
+
+
+def _rows_of_text(text: io.TextIOWrapper) -> _Rows:
+    for number, line in enumerate(text, 1):
+        if line.strip():
+            yield number, {"path": line.rstrip("\n")}
+
+
+def _rows_of_csv(text: io.TextIOWrapper) -> _Rows:
+    reader = csv.DictReader(text)
+    for row in reader:
+        yield reader.line_num, row  # the last, of a row of several
+
+
+def _rows_of_json(text: io.TextIOWrapper) -> _Rows:
+    for number, line in enumerate(text, 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number:,} is no JSON: {error.msg}") from None
+
+
+def _rows_of_parquet(source: Place) -> Iterator[Any]:
+    try:
+        file = parquet.ParquetFile(source.reading())
+    except ValueError as error:  # ArrowInvalid
+        raise SourceError(f"{source} is no Parquet file ({shown(str(error)[:120])})") from None
+    columns = [name for name in ("path", "label", "split") if name in file.schema_arrow.names]
+    for batch in file.iter_batches(_ROWS, columns=columns):
+        yield from batch.to_pylist()
+
+
+def _of_rows(source: Place, rows: _Rows) -> Iterator[Input]:
+    for number, row in rows:
         path = row.get("path") if isinstance(row, Mapping) else None
         if not isinstance(path, str) or not path:
             raise SourceError(
@@ -227,13 +272,3 @@ def _of_rows(source: Place, rows: Iterator[Mapping[str, Any]], start: int) -> It
 def _text(value: object) -> str | None:
     """A value of a list as text; None where there is none. The number 0 is one."""
     return None if value is None else str(value).strip() or None
-
-
-def _of_parquet(source: Place) -> Iterator[Input]:
-    try:
-        file = parquet.ParquetFile(source.reading())
-    except ValueError as error:  # ArrowInvalid
-        raise SourceError(f"{source} is no Parquet file ({shown(str(error)[:120])})") from None
-    columns = [name for name in ("path", "label", "split") if name in file.schema_arrow.names]
-    rows = (row for batch in file.iter_batches(_ROWS, columns=columns) for row in batch.to_pylist())
-    yield from _of_rows(source, rows, start=1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow
 from pyarrow import parquet
 
+from pawprint.parts.patience import patiently
 from pawprint.parts.places import Place
 from pawprint.progress import SILENT, Progress
 
@@ -95,7 +96,11 @@ class Listing:
     """
 
     def __init__(self, place: Place) -> None:
-        self._file = parquet.ParquetFile(place.reading())
+        self._place = place
+        self._file = patiently(self._open)
+
+    def _open(self) -> parquet.ParquetFile:
+        return parquet.ParquetFile(self._place.reading())
 
     @property
     def listed(self) -> Listed:
@@ -114,6 +119,17 @@ class Listing:
         return int(self._file.metadata.row_group(part).num_rows)
 
     def inputs(self, part: int) -> list[Input]:
-        """The inputs of a part, in order."""
-        table = self._file.read_row_group(part)
+        """The inputs of a part, in order.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        table = patiently(lambda: self._read(part))
         return [Input(**row) for row in table.to_pylist()]
+
+    def _read(self, part: int) -> pyarrow.Table:
+        try:
+            return self._file.read_row_group(part)
+        except OSError:  # what a broken connection leaves of a file is not to be trusted
+            self._file = self._open()
+            return self._file.read_row_group(part)

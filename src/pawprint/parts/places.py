@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from pawprint.data.cache import replacing
 from pawprint.data.wording import os_reason, shown
 from pawprint.errors import MissingExtra, SourceError
+from pawprint.parts import addresses
 from pawprint.parts.patience import patiently
 
 try:
@@ -48,7 +49,12 @@ class Place:
     @property
     def is_local(self) -> bool:
         """Whether it is on this machine's file system, or one that is mounted."""
-        return "://" not in self.address
+        return not addresses.is_address(self.address)
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other places: its address, without keys."""
+        return self.address if self.is_local else addresses.identity(self.address)
 
     @property
     def filesystem(self) -> Any:
@@ -73,15 +79,14 @@ class Place:
             return Place(self.address, self.inner.rpartition("/")[0])
         if self.is_local:
             return Place(os.path.dirname(self.address))
-        plain, mark, query = self.address.partition("?")
-        scheme, _, rest = plain.partition("://")
-        return Place(f"{scheme}://{rest.rpartition('/')[0]}{mark}{query}")
+        scheme, host, path, query = addresses.split(self.address)
+        return Place(scheme + host + path.rpartition("/")[0] + query)
 
     def __truediv__(self, name: str) -> Place:
         return Place(self.address, f"{self.inner}/{name}" if self.inner else name)
 
     def __str__(self) -> str:
-        top = self.address if self.is_local else _without_keys(self.address)
+        top = self.address if self.is_local else addresses.without_keys(self.address)
         return f"{top.rstrip('/')}/{self.inner}" if self.inner else top
 
     def read(self, most: int | None = None) -> bytes:
@@ -142,6 +147,15 @@ class Place:
         except FileNotFoundError:
             self.parent.make()
             return self.filesystem.open_output_stream(self.path)
+
+    def remove(self) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        if self.kind() == "file":
+            patiently(lambda: self.filesystem.delete_file(self.path))
 
     def reading(self) -> Any:
         """A file to read from at any place, of pyarrow."""
@@ -211,46 +225,15 @@ def place(address: str | os.PathLike[str]) -> Place:
         )
     if given != given.encode(errors="replace").decode():
         raise SourceError(f"{shown(given)} has a name that is not UTF-8; rename it")
-    if _broken_key(given):
+    if addresses.has_broken_key(given):
         raise SourceError(
             f"{given.partition('://')[0]}://... has a key with / in it; write %2F in its place, or "
             "give keys by the environment variables of the store"
         )
-    found = Place(_tidy(given) if "://" in given else os.path.abspath(given))
+    is_address = addresses.is_address(given)
+    found = Place(addresses.tidy(given) if is_address else os.path.abspath(given))
     _opened(found.address)
     return found
-
-
-def has_key(address: str) -> bool:
-    """Whether an address has a key in it, which nobody else is to see.
-
-    >>> has_key("s3://key:secret@bucket/a.jpg"), has_key("s3://bucket/me@home.jpg")
-    (True, False)
-    """
-    host = address.partition("://")[2].partition("?")[0].partition("/")[0]
-    return "@" in host or _broken_key(address)
-
-
-def _broken_key(address: str) -> bool:
-    """Whether an address has a key that a slash breaks in two."""
-    host, slash, rest = address.partition("://")[2].partition("?")[0].partition("/")
-    _, colon, port = host.partition(":")
-    return bool(colon and "@" not in host and not port.isdigit() and slash and "@" in rest)
-
-
-def _tidy(address: str) -> str:
-    """An address without slashes at the end of its path."""
-    plain, mark, query = address.partition("?")
-    scheme, _, rest = plain.partition("://")
-    return f"{scheme}://{rest.rstrip('/')}{mark}{query}"
-
-
-def _without_keys(address: str) -> str:
-    """An address as people may see it."""
-    scheme, _, rest = address.partition("?")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    host, colon, port = host.rpartition("@")[2].partition(":")
-    return f"{scheme}://{host}{(colon + port) * port.isdigit()}{slash}{path}"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -288,35 +271,33 @@ def _too_large(most: int) -> str:
 @lru_cache(1024)
 def _opened(address: str) -> tuple[Any, str]:
     """The file system of an address, and what that calls it."""
-    if "://" not in address:
+    if not addresses.is_address(address):
         return fs.LocalFileSystem(), address
-    plain, mark, query = address.partition("?")
-    scheme, _, rest = plain.partition("://")
-    host, slash, inner = rest.partition("/")
+    scheme, host, path, query = addresses.split(address)
     # One connection for all of a host; a file's name is not to be taken for escapes.
-    system, root = _system(f"{scheme}://{host}{mark}{query}")
-    return system, f"{root.rstrip('/')}{slash}{inner}" if root else f"{slash}{inner}"
+    system, root = _system(scheme + host + query)
+    return system, root.rstrip("/") + path
 
 
 @lru_cache(64)
 def _system(address: str) -> tuple[Any, str]:
     """The file system of an address, and what it calls its top."""
-    seen = _without_keys(address)
+    seen = addresses.without_keys(address)
     try:
         system, root = fs.FileSystem.from_uri(address)
         return system, str(root)
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowInvalid, ImportError) as error:
         why = str(error)
     except OSError as error:
         raise SourceError(f"{seen} cannot be opened ({os_reason(error)})") from None
     try:
-        from fsspec.core import url_to_fs
+        from pawprint.parts.fsspec_stores import open_store
 
-        found, root = url_to_fs(address)
-        return fs.PyFileSystem(fs.FSSpecHandler(found)), str(root)
+        return open_store(address)
     except (ImportError, ValueError, TypeError, OSError) as error:
         why += f"; {error}"
     raise SourceError(
         f"{seen} cannot be opened ({why.replace(address, seen)}); expected a folder, or an address "
-        "that pyarrow or fsspec opens, such as s3://bucket/photos"
+        "that pyarrow or fsspec opens, such as s3://bucket/photos, and the package that fsspec "
+        "wants for it"
     )

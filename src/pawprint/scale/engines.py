@@ -23,6 +23,14 @@ class Engine(Protocol):
 
     where: str
 
+    def start(self) -> None:
+        """Get ready, unless that is done; not before there is something to compute.
+
+        Raises:
+            PawprintError: nothing can be computed.
+        """
+        ...
+
     def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
         """Compute parts.
 
@@ -35,7 +43,6 @@ class Engine(Protocol):
 
         Raises:
             Lost: some will not come, and another try may go well.
-            PawprintError: nothing can be computed.
         """
         ...
 
@@ -44,6 +51,9 @@ class LocalEngine:
     """This process, on all its cores."""
 
     where = "on this machine"
+
+    def start(self) -> None:
+        """Nothing is to be done."""
 
     def run(self, assignment: Assignment, parts: Sequence[int]) -> Generator[Done, None, None]:
         """As of `Engine`."""

@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
+from pawprint.data.cache import UNFINISHED
 from pawprint.data.wording import shown
-from pawprint.errors import OutputError, PawprintError, SourceError
-from pawprint.parts.folder import (
-    JOB,
-    LISTING,
-    MANIFEST,
-    PARTS,
-    PLAN,
-    JobFolder,
-    digest_of,
-    unwritable,
-)
-from pawprint.parts.inputs import inputs_of, is_list
-from pawprint.parts.listing import write_listing
+from pawprint.errors import OutputError, PawprintError
+from pawprint.parts.folder import MANIFEST, PARTS, JobFolder, unwritable
 from pawprint.parts.places import Place
 from pawprint.parts.schema import FEATURES, PREDICTIONS, VERSION
 from pawprint.progress import SILENT, Progress
+from pawprint.scale.beginning import PLAN, Computes, begin, expect_still, now
 from pawprint.scale.engines import Engine, Lost
-from pawprint.scale.worker import Assignment, expect_versions, versions
+from pawprint.scale.worker import Assignment
 
-PART_SIZE = 1024
-_UNFINISHED = ".part-"  # how names of files begin that are not whole, as data/cache.py has it
 _FRUITLESS = 3  # times that an engine may end without a single new part
-
-
-class Computes(Protocol):
-    """What is to be computed, before any worker computes it.
-
-    Attributes:
-        facts: everything that the results follow from but the photos, as plain values; `what` they
-            are.
-        labelled: whether results have the labels that the source gives.
-    """
-
-    facts: dict[str, Any]
-    labelled: bool
-
-    def write(self, plan: Place) -> None:
-        """Write what workers need into a folder.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -99,81 +66,22 @@ def run_job(
     """
     start = time.perf_counter()
     try:
-        folder = _begun(computes, source, out, part_size, progress)
+        folder = begin(computes, source, out, part_size, progress, engine.start)
         todo = [n for n, about in folder.there() if about is None or about.unreachable]
+        if todo:  # until all are there again, nothing says that they are
+            (out / MANIFEST).remove()
+            engine.start()
         computed = _compute(folder, source, engine, todo, progress)
-        manifest = _account(folder)
-        if computed or not (out / MANIFEST).exists():
+        manifest, said = _account(folder), folder.manifest()
+        if said is None or any(said.get(name) != value for name, value in manifest.items()):
             seconds = round(time.perf_counter() - start, 3)
-            manifest |= {"engine": engine.where, "seconds": seconds, "finished": _now()}
+            manifest |= {"engine": engine.where, "seconds": seconds, "finished": now()}
             _finish(folder, manifest)
         else:  # when and by whom it was computed is told there
-            manifest = json.loads((out / MANIFEST).read())
+            manifest = said
     except OSError as error:
         raise unwritable(out, error) from error
     return Finished(out, manifest, computed, time.perf_counter() - start)
-
-
-def _begun(
-    computes: Computes, source: Place, out: Place, part_size: int | None, progress: Progress
-) -> JobFolder:
-    """The job's folder: the one that is there, if it is of this job, or a new one."""
-    folder = JobFolder(out)
-    if (out / JOB).exists():
-        _expect_same(folder, computes, source, part_size)
-        progress.say(f"{out} was begun {folder.job['begun']}; going on with what is missing")
-        return folder
-    kind = out.kind()
-    if kind == "file" or (kind == "folder" and _others(out)):
-        raise OutputError(
-            f"{out} holds something else, and nothing is replaced; name another with --out"
-        )
-    inputs = inputs_of(source, labelled=computes.labelled)
-    size = part_size or PART_SIZE
-    listed = write_listing(out / PLAN / LISTING, inputs, size, progress)
-    if not listed.inputs:
-        raise SourceError(f"{source} holds no photos")
-    computes.write(folder.plan)
-    job = {
-        "schema_version": VERSION,
-        "source": str(source),
-        "listed": is_list(source),
-        "inputs": listed.inputs,
-        "listing": listed.digest,
-        "part_size": size,
-        "computes": computes.facts,
-        "versions": versions(),
-    }
-    folder.write_json(JOB, {"digest": digest_of(job), "begun": _now(), **job})
-    return folder
-
-
-def _others(out: Place) -> bool:
-    """Whether a folder holds anything but what an interrupted beginning left."""
-    left = (name == PLAN or name.startswith(_UNFINISHED) for name, _ in out.entries())
-    return not all(left)
-
-
-def _expect_same(
-    folder: JobFolder, computes: Computes, source: Place, part_size: int | None
-) -> None:
-    """Refuse to go on with another job.
-
-    Raises:
-        OutputError: it is another.
-    """
-    job = folder.job
-    asked: dict[str, Any] = {"source": str(source), "computes": computes.facts}
-    if part_size:
-        asked["part_size"] = part_size
-    for name, value in asked.items():
-        if job.get(name) != value:
-            what = {"source": "of other photos", "part_size": "in parts of another size"}
-            raise OutputError(
-                f"{folder.place} holds a job {what.get(name, 'that computes something else')}; "
-                "name another folder with --out, or remove it"
-            )
-    expect_versions(job["versions"])
 
 
 def _compute(
@@ -219,6 +127,7 @@ def _stuck(folder: JobFolder, engine: Engine, part: int) -> PawprintError:
 
 def _account(folder: JobFolder) -> dict[str, Any]:
     """Look at every part once more, and say what became of every input."""
+    expect_still(folder)
     job, labels = folder.job, Counter[str]()
     sums, parts = Counter[str](), []
     for number, about in folder.there():
@@ -253,12 +162,12 @@ def _account(folder: JobFolder) -> dict[str, Any]:
 
 
 def _finish(folder: JobFolder, manifest: dict[str, Any]) -> None:
-    """Write the manifest, and remove what workers left that were killed while they wrote."""
+    """Write the manifest, and remove what killed workers and interrupted beginnings left."""
     folder.write_json(MANIFEST, manifest)
     if folder.place.is_local:
-        for left in (folder.place / PARTS).local.glob(f"{_UNFINISHED}*"):
+        top = folder.place.local
+        for left in (*top.glob(f"{UNFINISHED}*"), *(top / PARTS).glob(f"{UNFINISHED}*")):
             left.unlink(missing_ok=True)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        for left in top.iterdir():
+            if PLAN.fullmatch(left.name) and left != folder.plan.local:
+                shutil.rmtree(left, ignore_errors=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from pawprint import bundle
+from pawprint.data.wording import os_reason
+from pawprint.errors import BundleError
 from pawprint.parts.places import Place
 from pawprint.parts.schema import PREDICTIONS
 from pawprint.scale.work import MODEL
@@ -34,4 +36,10 @@ class Predictions:
     def write(self, plan: Place) -> None:
         """Copy the bundle, so that every node has it, and the same for as long as the job lasts."""
         for name in (*self._card.files, bundle.CARD):
-            (plan / MODEL / name).write((self._folder / name).read_bytes())
+            try:
+                content = (self._folder / name).read_bytes()
+            except OSError as error:
+                raise BundleError(
+                    f"{self._folder / name} cannot be read ({os_reason(error)})"
+                ) from error
+            (plan / MODEL / name).write(content)

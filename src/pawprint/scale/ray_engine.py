@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 from pawprint.errors import MissingExtra, PawprintError
@@ -29,7 +32,8 @@ except ModuleNotFoundError as error:
     raise MissingExtra("--engine ray", error.name, "scale") from None
 
 _RETRIES = 1  # of a part whose actor died; a photo may be what kills it
-_WAITING = 2  # parts that wait at an actor, so that it never waits for one
+_WAITING = 2  # tasks that wait at an actor, so that it never waits for one
+_TASKS, _TASKS_AN_ACTOR = 4096, 8  # that parts are handed out in, at most
 _ANSWERS_WITHIN = 10.0  # seconds
 
 
@@ -43,7 +47,7 @@ class RayEngine:
         cpus: for each actor.
 
     Raises:
-        PawprintError: there is no cluster at the address.
+        PawprintError: the address is of another kind.
     """
 
     def __init__(self, address: str | None = None, *, cpus: int = 1) -> None:
@@ -54,24 +58,35 @@ class RayEngine:
                 "command on a node of the cluster, or with ray job submit, and name HOST:6379"
             )
         self._connects = not ray.is_initialized()  # or else whoever did that ends it, too
+        self._actors = 0
+        self.where = "on a Ray cluster"
+
+    def start(self) -> None:
+        """As of `engines.Engine`."""
+        if self._actors:
+            return
         self._connect()
-        total = int(ray.cluster_resources().get("CPU", 0))
-        self._actors = max(1, total // cpus)
-        if total < cpus:
+        cpus = [int(one["Resources"].get("CPU", 0)) for one in ray.nodes() if one["Alive"]]
+        self._actors = sum(count // self._cpus for count in cpus)
+        if not self._actors:
             raise PawprintError(
-                f"the cluster has {total} CPUs and an actor is to have {cpus}; lower --actor-cpus"
+                f"no node of the cluster has the {self._cpus} CPUs that an actor is to have (the "
+                f"largest has {max(cpus, default=0)}); lower --actor-cpus, or add a node"
             )
-        nodes = len([node for node in ray.nodes() if node["Alive"]])
-        self.where = f"on {nodes} node{'s' * (nodes != 1)} with {total} CPUs"
+        nodes = f"{len(cpus)} node{'s' * (len(cpus) != 1)}"
+        self.where = f"on {nodes} with {sum(cpus)} CPU{'s' * (sum(cpus) != 1)}"
 
     def _connect(self) -> None:
         """Connect to the cluster, unless that is done."""
         if ray.is_initialized():
             return
+        ended = signal.getsignal(signal.SIGTERM)
         try:
             _expect_listening(self._address or os.environ.get("RAY_ADDRESS", ""))
             with _silent_core():
                 ray.init(self._address, log_to_driver=False, logging_level=logging.ERROR)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, ended)  # Ray's would print where its core was
         except (RayError, OSError, RuntimeError, ValueError) as error:
             raise PawprintError(
                 f"there is no Ray cluster at {self._address or 'RAY_ADDRESS'} ({_short(error)}); "
@@ -94,10 +109,11 @@ class RayEngine:
         context.enable_progress_bars = False
         context.execution_options.preserve_order = False  # none waits for another
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it raises is told
-        numbered = ray.data.from_items(
-            [{"part": part} for part in parts], override_num_blocks=len(parts)
+        tasks = _tasks(parts, self._actors)
+        listed = ray.data.from_items(
+            [{"parts": some} for some in tasks], override_num_blocks=len(tasks)
         )
-        actors = min(self._actors, len(parts))
+        actors = min(self._actors, len(tasks))
         pool = ray.data.ActorPoolStrategy(
             min_size=1,  # nodes may go for good
             max_size=actors,
@@ -106,7 +122,7 @@ class RayEngine:
         )
         with warnings.catch_warnings():  # of max_task_retries, which has no other name yet
             warnings.simplefilter("ignore", RayDeprecationWarning)
-            results = numbered.map_batches(
+            results = listed.map_batches(
                 _Actor,
                 fn_constructor_args=(_Sealed(assignment), self._cpus),
                 batch_size=1,
@@ -119,6 +135,21 @@ class RayEngine:
                 yield Done(**row)
         except RayError as error:
             raise Lost(f"Ray gave up some parts ({_cause(error)})") from error
+
+
+def _tasks(parts: Sequence[int], actors: int) -> list[list[int]]:
+    """Parts that are handed out together: one by one, unless there are very many.
+
+    Ray holds some kilobytes of each task where the command runs, from the beginning on.
+
+    >>> _tasks(range(3), 2)
+    [[0], [1], [2]]
+    """
+    most = max(_TASKS, _TASKS_AN_ACTOR * actors)
+    count = min(len(parts), most)
+    # Of an even share, those that come one after the other; the listing is read in order.
+    edges = [len(parts) * number // count for number in range(count + 1)]
+    return [list(parts[start:stop]) for start, stop in pairwise(edges)]
 
 
 class _Sealed:
@@ -135,7 +166,8 @@ class _Actor:
         self._worker = Worker(sealed.assignment, cpus)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        done = [asdict(self._worker(int(part))) for part in batch["part"]]
+        (parts,) = batch["parts"]
+        done = [asdict(self._worker(int(part))) for part in parts]
         return {name: [one[name] for one in done] for name in done[0]}
 
 

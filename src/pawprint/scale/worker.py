@@ -8,23 +8,23 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 from pawprint import engine
 from pawprint.data import images
 from pawprint.data.archives import Limits
 from pawprint.data.wording import os_reason
 from pawprint.errors import PawprintError, PhotoError, SourceError
+from pawprint.parallel import cores
 from pawprint.parts.folder import JobFolder, unwritable
 from pawprint.parts.inputs import opener
 from pawprint.parts.listing import Input
 from pawprint.parts.patience import WAITS, another_day, may_pass
-from pawprint.parts.places import place
+from pawprint.parts.places import Place, place
 from pawprint.parts.schema import About
 from pawprint.scale.work import Work, open_work
 
 _MOST_BYTES = Limits().photo_bytes
-_READS_AT_ONCE = 16  # of a store, which is slow to answer but answers many
+_READS_AT_ONCE, _READS_A_CPU = 16, 4  # of a store, which is slow to answer but answers many
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class Worker:
                 "the same command again"
             )
         self._find = opener(source, listed=job["listed"])
-        self._pool = None if source.is_local else ThreadPoolExecutor(_READS_AT_ONCE)
+        at_once = max(_READS_AT_ONCE, _READS_A_CPU * (cpus or cores()))
+        self._pool = None if source.is_local else ThreadPoolExecutor(at_once)
         self._work: Work = open_work(job["computes"], self._folder.plan, cpus)
 
     def __call__(self, part: int) -> Done:
@@ -124,10 +125,14 @@ class Worker:
             part,
             table.num_rows,
             table.num_rows - table.column("error").null_count,
-            failures.to_try_again(len(inputs)),
+            failures.to_try_again(),
             {one["values"]: one["counts"] for one in labels if one["values"] is not None},
         )
-        self._folder.write_part(part, table, about)
+        try:
+            self._folder.write_part(part, table, about)
+        except FileNotFoundError:  # the same command elsewhere has finished, and cleared up
+            if self._folder.look(part) is None:
+                raise
         return about
 
     def _reads(
@@ -147,20 +152,30 @@ class _Failures:
 
     def __init__(self) -> None:
         self._gone = self._unreachable = 0
+        self._there: Place | None = None
         self._lock = threading.Lock()
 
+    def found(self, photo: Place) -> None:
+        """Remember one that was read."""
+        self._there = photo
+
     def add(self, error: OSError) -> None:
-        """Count one; several threads may."""
+        """Count one that was not; several threads may."""
         with self._lock:
             if another_day(error):
                 self._unreachable += 1
             else:
                 self._gone += 1
 
-    def to_try_again(self, photos: int) -> int:
-        """How many another day may be read; where all are gone, so may be their disk."""
-        all_gone = self._gone == photos
-        return photos if all_gone else self._unreachable
+    def to_try_again(self) -> int:
+        """How many another day may be read; of those that are gone all, if their disk is, too."""
+        return self._unreachable + self._gone * (self._gone > 0 and not self._still_there())
+
+    def _still_there(self) -> bool:
+        try:
+            return self._there is not None and self._there.exists()
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -168,7 +183,7 @@ class _Reading:
     """Reads one input's bytes."""
 
     one: Input
-    find: Callable[[str], Any]
+    find: Callable[[str], Place]
     failures: _Failures
 
     def __call__(self) -> bytes:
@@ -176,7 +191,10 @@ class _Reading:
         if self.one.error is not None:
             raise PhotoError(path, self.one.error)
         try:
-            return bytes(self.find(path).read(_MOST_BYTES))
+            photo = self.find(path)
+            content = photo.read(_MOST_BYTES)
+            self.failures.found(photo)
+            return content
         except PawprintError as error:
             raise PhotoError(path, str(error)) from None
         except IsADirectoryError as error:
