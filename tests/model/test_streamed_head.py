@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -104,6 +105,23 @@ def test_photos_are_read_a_block_at_a_time_and_passes_are_shown() -> None:
     assert rows.most * WIDTH <= 2**18
     assert passes == round(passes)
     assert 3 < passes < min(40, heard.done)  # some of them over the part that is guessed on
+
+
+def test_little_is_held_of_each_photo() -> None:
+    labels = (np.arange(200_000) % 3 == 0).astype(np.int32)
+    rows = InMemory(labels, np.zeros((len(labels), 1), np.float16))
+    for work in (
+        lambda: head.spread(labels, 0),
+        lambda: streamed_head._sampled(labels, 0, 1000),
+        lambda: LogLoss(rows, 1.0, labels == 1),
+    ):
+        tracemalloc.start()
+        try:
+            work()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 32 * len(labels)
 
 
 def test_the_same_seed_gives_the_same_head() -> None:

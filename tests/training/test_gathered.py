@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,20 @@ import numpy as np
 import pyarrow
 import pytest
 
-from pawprint.data.split import TEST, TRAIN, VALIDATION, assign
+from pawprint.data.split import TEST, TRAIN, VALIDATION, assign, draw
 from pawprint.errors import SourceError
 from pawprint.parts.features import Block, FeatureParts
 from pawprint.parts.schema import features
 from pawprint.testing import tiny_recipe
-from pawprint.training.gathered import SIDES, Gathered, gather, paths_of, write_manifest
+from pawprint.training.gathered import (
+    SIDES,
+    Gathered,
+    PartSide,
+    gather,
+    path_of,
+    paths_of,
+    write_manifest,
+)
 from pawprint.training.recipe import DataPart, Recipe
 
 Row = dict[str, Any]
@@ -189,7 +198,7 @@ def test_what_has_an_error_or_no_label_is_left_out_and_told(tmp_path: Path) -> N
     found = gather(parts, judged_by())
     sides = sides_of(found, rows)
     assert [n for n, side in enumerate(sides) if side is None] == [3, 17, 30]
-    assert found.left_out == 3
+    assert (found.left_out, found.errors) == (3, 2)
     write_manifest(parts, found, tmp_path)
     with (tmp_path / "left_out.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [
@@ -214,7 +223,14 @@ def test_what_has_an_error_or_no_label_is_left_out_and_told(tmp_path: Path) -> N
 @pytest.mark.parametrize(("rows", "told"), [
     (pets({"cat": 20}), r"has photos of 1 class\(es\) \(cat\); at least 2 are needed"),
     ([photo(None, n) for n in range(9)], r"0 class\(es\) \(none\); .*a list with labels"),
-    ([photo("cat", n, error="broken") for n in range(9)], r"0 class\(es\)"),
+    ([photo("cat", n, error="broken") for n in range(9)], r"1 class\(es\) \(cat\)"),
+    (pets({"cat": 20, "dog": 20}) + [photo("eel", n, error="broken") for n in range(1200)],
+     r"no train photo of eel has features \(1,200 could not be read: see the column error\); "
+     "every class needs"),
+    (pets({f"c{n:02d}": 1 for n in range(12)}, split=VALIDATION) + pets({"dog": 1}, split=TRAIN,
+     start=90), "no train photo of c00, c01, c02, c03, c04, c05, c06, c07 and 4 more has features"),
+    ([*pets({"cat": 20, "dog": 20}), photo("cat", 90, error="broken"), photo("eel", 91)],
+     "no (train|validation) photo of eel has features; every class"),
     (pets({"cat": 20, "dog": 1}), "no (train|validation) photo of dog has features"),
     (pets({"cat": 9}) + [photo("dog", 50)] * 4, "no (train|validation) photo of dog has"),
     (pets({"cat": 9, "dog": 9, "eel": 9}, split=TRAIN)
@@ -226,6 +242,39 @@ def test_what_has_an_error_or_no_label_is_left_out_and_told(tmp_path: Path) -> N
 def test_what_cannot_be_trained_on_is_refused(rows: list[Row], told: str) -> None:
     with pytest.raises(SourceError, match=told):
         gather(Made(rows), judged_by())
+
+
+def test_many_small_classes_are_split_as_each_of_them_alone() -> None:
+    """Of two hundred classes, of which chance holds out none or all of most."""
+    random = np.random.default_rng(0)
+    drawn = np.concatenate([np.arange(400) % 200, random.integers(0, 200, 500)])
+    labels = [f"c{number:03d}" for number in drawn]
+    rows = [photo(label, number) for number, label in enumerate(labels)]
+    for part in (0.02, 0.9):
+        sides = sides_of(gather(Made(rows), judged_by(validation=part)), rows)
+        for label in set(labels):
+            own = [n for n, row in enumerate(rows) if row["label"] == label]
+            own.sort(key=lambda n: draw(rows[n]["sha256"], "0:validation"))
+            least = max(1, int(len(own) * part / 2))
+            held = max(least, sum(draw(rows[n]["sha256"], "0:validation") < part for n in own))
+            held = min(held, len(own) - 1)
+            assert [sides[n] for n in own] == [VALIDATION] * held + [TRAIN] * (len(own) - held)
+
+
+def test_little_is_held_of_each_photo() -> None:
+    rows = [photo("cat" if n % 3 else "dog", n) for n in range(20_000)]
+    parts = Made(rows)
+    gather(Made(rows[:50]), judged_by())
+    tracemalloc.start()
+    try:
+        found = gather(parts, judged_by())
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    arrays = [a for s in found.sides.values() for a in (s.rows, s.labels, s.content)]
+    assert sum(array.nbytes for array in arrays) == 16 * 20_000
+    assert kept < 18 * 20_000
+    assert peak < 50 * 20_000
 
 
 def test_the_fingerprint_is_of_contents_labels_and_sides() -> None:
@@ -246,8 +295,10 @@ def test_the_fingerprint_is_of_contents_labels_and_sides() -> None:
 def test_the_paths_of_rows_are_found_in_their_blocks() -> None:
     rows = pets({"cat": 15, "dog": 15})
     wanted = np.array([0, 6, 7, 8, 20, 29])  # of blocks of seven
-    assert list(paths_of(Made(rows), wanted)) == [rows[n]["path"] for n in wanted]
-    assert list(paths_of(Made(rows), wanted[:0])) == []
+    side = PartSide(wanted, wanted % 2, wanted.astype(np.uint64))
+    assert list(paths_of(Made(rows), side)) == [rows[n]["path"] for n in wanted]
+    assert list(paths_of(Made(rows), side.part(wanted < 0))) == []
+    assert [path_of(Made(rows), int(n)) for n in wanted] == [rows[n]["path"] for n in wanted]
 
 
 def test_a_side_is_one_as_stages_want_it() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,22 +63,37 @@ class Head:
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def spread(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def spread(labels: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int64]:
     """An order at random in which every class is spread evenly, so that any part is stratified.
 
     >>> labels = np.array([0] * 6 + [1] * 3)
     >>> sorted(labels[spread(labels, seed=0)[:3]].tolist())
     [0, 0, 1]
     """
-    random = np.random.default_rng(seed)
     place = np.empty(len(labels))
-    for label in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == label))
-        place[rows] = (np.arange(len(rows)) + 0.5 + 1e-6 * random.random(len(rows))) / len(rows)
+    for rows, places in spread_by_class(labels, seed):
+        place[rows] = places
     return np.argsort(place)
 
 
-def uneven(labels: NDArray[np.int64]) -> bool:
+def spread_by_class(
+    labels: NDArray[np.integer[Any]], seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """The photos of each class in the order of `spread`, and where they come in it, from 0 to 1."""
+    random = np.random.default_rng(seed)
+    ends = np.bincount(labels).cumsum().tolist()
+    by_class = np.argsort(labels, kind="stable")
+    for start, end in pairwise([0, *ends]):
+        if count := end - start:
+            rows = by_class[start:end]
+            random.shuffle(rows)
+            places = 1e-6 * random.random(count)
+            places += np.arange(0.5, count)
+            places /= count
+            yield rows, places
+
+
+def uneven(labels: NDArray[np.integer[Any]]) -> bool:
     """Whether classes differ so much in number that they are weighted.
 
     >>> uneven(np.array([0, 0, 0, 1])), uneven(np.array([0, 0, 0, 1, 1]))

@@ -95,13 +95,16 @@ class LogLoss:
 
     def __init__(self, rows: Rows, size: float, judges: NDArray[np.bool_]) -> None:
         self._rows, self._size, self._judges = rows, size, judges
-        labels, trains = np.asarray(rows.labels, np.int64), ~judges
-        counts = np.bincount(labels[trains], minlength=int(labels.max()) + 1)
-        self.total = int(trains.sum())  # of the weights, too
-        of_class = np.ones(len(counts))
-        if head.uneven(labels):
-            of_class = self.total / (len(counts) * np.maximum(counts, 1))
-        self.weights = of_class[labels] * trains
+        every = np.bincount(rows.labels)
+        counts = every - np.bincount(rows.labels[judges], minlength=len(every))
+        self.total = int(counts.sum())  # of the weights, too
+        self._of_class = np.ones(len(counts))
+        if head.uneven(rows.labels):
+            self._of_class = self.total / (len(counts) * np.maximum(counts, 1))
+
+    def weights(self, block: slice) -> NDArray[np.float64]:
+        """How much some photos count, those that judge nothing; not kept for all."""
+        return np.asarray(self._of_class[self._rows.labels[block]] * ~self._judges[block])
 
     def at(self, points: Sequence[Point], ridges: Sequence[float]) -> list[Found]:
         """Compute value and gradient at several points in one pass.
@@ -113,16 +116,16 @@ class LogLoss:
         together = np.stack(points, axis=-1)  # (features + 1, units, points)
         kernels = (together[:-1] / self._size).reshape(self._rows.features, -1).astype(np.float32)
         sums = _Sums.nothing(together.shape)
-        size = max(16, _BLOCK // max(kernels.shape))
+        size, count = max(16, _BLOCK // max(kernels.shape)), len(self._judges)
 
         def stretch(starts: Sequence[int]) -> _Sums:
             sums = _Sums.nothing(together.shape)
             for start in starts:
-                block = slice(start, min(start + size, len(self.weights)))
+                block = slice(start, min(start + size, count))
                 sums.add(self._block(block, kernels, together[-1]))
             return sums
 
-        for part in map_chunks(stretch, range(0, len(self.weights), size), size=_STRETCH):
+        for part in map_chunks(stretch, range(0, count, size), size=_STRETCH):
             sums.add(part)
         sums.gradient[:-1] /= self._size
         return [
@@ -133,9 +136,7 @@ class LogLoss:
     def _block(self, block: slice, kernels: Floats, biases: Point) -> _Sums:
         """Sums over some photos; `biases` has shape (units, points)."""
         features = floats(self._rows.read(block.start, block.stop))
-        labels, weights, judges = (
-            values[block] for values in (self._rows.labels, self.weights, self._judges)
-        )
+        labels, judges, weights = self._rows.labels[block], self._judges[block], self.weights(block)
         each = np.arange(len(labels))
         logits = (features @ kernels).reshape(len(labels), *biases.shape) + biases
         logs = log_probabilities(np.moveaxis(logits, 1, 0))  # (classes, photos, points)
@@ -196,18 +197,18 @@ class Curvature:
     """
 
     def __init__(self, sample: Rows, size: float, point: Point) -> None:
-        weights = LogLoss(sample, size, np.zeros(len(sample.labels), bool)).weights
+        loss = LogLoss(sample, size, np.zeros(len(sample.labels), bool))
         hessian = np.zeros((sample.features + 1,) * 2)
         kernel = (point[:-1] / size).astype(np.float32)
         for block in blocks(sample, 4 * _BLOCK):
             features = floats(sample.read(block.start, block.stop))
             own = np.exp(log_probabilities((features @ kernel + point[-1]).T))
             # Of the classes' curvatures p (1 - p) the mean; for two it is the curvature.
-            bend = weights[block] * (own * (1 - own)).mean(axis=0)
+            bend = loss.weights(block) * (own * (1 - own)).mean(axis=0)
             root = np.sqrt(bend)[:, np.newaxis].astype(np.float32)
             rooted = np.hstack([features * (root / np.float32(size)), root])
             hessian += rooted.T @ rooted
-        hessian /= weights.sum()
+        hessian /= loss.total
         # The bias has no penalty; with centred features it and the kernel are apart.
         self._of_bias = max(float(hessian[-1, -1]), np.finfo(float).tiny)
         self._centre = hessian[:-1, -1:] / self._of_bias

@@ -7,6 +7,7 @@ steps are those of Newton's method as the sample knows the Hessian, corrected by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -62,13 +63,13 @@ def fit(rows: Rows, *, seed: int = 0, progress: Progress = SILENT) -> Head:
         PawprintError: a feature is not finite.
         MissingExtra: scikit-learn is not installed.
     """
-    labels = np.asarray(rows.labels, np.int64)
-    order = head.spread(labels, seed)
+    labels = rows.labels
     if len(labels) <= _FEW and len(labels) * rows.features <= _SMALL:
-        return head.fit(_everything(rows)[order], labels[order], seed=seed)
+        order = head.spread(labels, seed)
+        return head.fit(_everything(rows)[order], labels[order].astype(np.int64), seed=seed)
     classes = int(labels.max()) + 1
     with head.solving(), progress.step("Fitting the head", None) as advance:
-        size, sample = _first_look(rows, _sampled(labels, order, _SAMPLE // rows.features))
+        size, sample = _first_look(rows, _sampled(labels, seed, _SAMPLE // rows.features))
         advance(1)
         search = _Search(size, seed, advance)
         few = _few(sample, seed)
@@ -111,21 +112,24 @@ def _first_look(rows: Rows, wanted: NDArray[np.bool_]) -> tuple[float, InMemory]
     return size, InMemory(rows.labels[wanted], values)
 
 
-def _sampled(labels: NDArray[np.int64], order: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+def _sampled(labels: NDArray[np.integer[Any]], seed: int, size: int) -> NDArray[np.bool_]:
     """Which photos are in a stratified sample of about a size, with some of every class."""
-    counts = np.bincount(labels)
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    rank = np.arange(len(labels)) - np.repeat(counts.cumsum() - counts, counts)
-    taken = np.maximum(_OF_EACH, np.ceil(counts * (size / len(labels))))
     within = np.zeros(len(labels), bool)
-    within[by_class[rank < np.repeat(taken, counts)]] = True
+    for own, _ in head.spread_by_class(labels, seed):
+        within[own[: max(_OF_EACH, math.ceil(len(own) * (size / len(labels))))]] = True
     return within
+
+
+def _last_fifth(labels: NDArray[np.integer[Any]], seed: int) -> NDArray[np.bool_]:
+    """The photos at the end of the order at random, which judge."""
+    judges = np.zeros(len(labels), bool)
+    judges[head.spread(labels, seed)[len(labels) * 4 // 5 :]] = True
+    return judges
 
 
 def _few(sample: InMemory, seed: int) -> InMemory:
     """A part of the sample, to guess on."""
-    labels = np.asarray(sample.labels, np.int64)
-    within = _sampled(labels, head.spread(labels, seed), len(labels) // _GUESSED_ON)
+    within = _sampled(sample.labels, seed, len(sample.labels) // _GUESSED_ON)
     return InMemory(sample.labels[within], sample.values[within])
 
 
@@ -154,12 +158,12 @@ class _Search:
             start: where to start from.
             tolerance: how much lower the mean log loss may still get.
         """
-        labels = np.asarray(rows.labels, np.int64)
+        labels = rows.labels
         curvature = Curvature(sample, self.size, start)
         judges = np.zeros(len(labels), bool)
         strength, choice = head.DEFAULT, []
         if np.bincount(labels).min() >= 2:
-            judges[head.spread(labels, self.seed)[len(labels) * 4 // 5 :]] = True
+            judges = _last_fifth(labels, self.seed)
             loss = LogLoss(rows, self.size, judges)
             tried: list[Found] = []
             at_once = max(1, _AT_ONCE // start.shape[1])

@@ -36,7 +36,7 @@ class Answered:
         fold_of: as of `Judged`.
     """
 
-    rows: list[int]
+    rows: Sequence[int]
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     predicted: NDArray[np.int64]

@@ -131,7 +131,7 @@ class Told:
         weighed: weigh classes where their numbers differ much.
     """
 
-    def __init__(self, labels: NDArray[np.int64], classes: int, *, weighed: bool) -> None:
+    def __init__(self, labels: NDArray[np.integer[Any]], classes: int, *, weighed: bool) -> None:
         self._labels, self._classes = labels, classes
         counts = np.bincount(labels, minlength=classes)
         self._weights = np.ones(classes, np.float32)

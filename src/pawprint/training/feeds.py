@@ -25,7 +25,7 @@ class Photos(Protocol):
         ...
 
     @property
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> NDArray[np.integer[Any]]:
         """Their classes; int, shape (n,)."""
         ...
 

@@ -77,7 +77,7 @@ def fit(
         Diverged: the first stage did, or one that is not to be undone.
     """
     material = replace(material, limit=None)  # all folds train alike, however long it takes
-    variables, labels = material.network.variables, material.sides[TRAIN].labels
+    variables, labels = material.network.variables, material.sides[TRAIN].labels.astype(np.int64)
     start = values_of(variables)
     networks: list[Arrays] = [start] * (int(fold_of.max()) + 1)
     pooled: NDArray[np.float64] | None = None

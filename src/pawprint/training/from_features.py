@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pawprint import bundle
 from pawprint.data.cache import cache_folder
 from pawprint.data.images import Pixels
@@ -150,7 +152,7 @@ def _train(
         fitted = stages.fit(recipe.stage, material)
     with clock.part("evaluation"):
         judged = {
-            of: Judged(side.rows.tolist(), side.labels, fitted.predict(of))
+            of: Judged(range(len(side.rows)), side.labels.astype(np.int64), fitted.predict(of))
             for of, side in gathered.sides.items()
             if of != TRAIN
         }
@@ -304,7 +306,7 @@ def _decoder(trained: _Trained) -> Any:
     side = trained.gathered.sides[VALIDATION]
 
     def decode(number: int) -> Pixels:
-        path = next(rows.paths_of(trained.parts, side.rows[number : number + 1]))
+        path = rows.path_of(trained.parts, int(side.rows[number]))
         if find is None:
             raise PhotoError(path, "it is not to be reached")
         try:
@@ -370,7 +372,7 @@ def _write_predictions(path: Path, trained: _Trained) -> None:
         writer = csv.writer(file)
         writer.writerow(["path", "split", "label", "predicted", "novelty", *classes])
         for side, found in trained.settled.judged.items():
-            paths = rows.paths_of(trained.parts, trained.gathered.sides[side].rows)
+            paths = rows.paths_of(trained.parts, trained.gathered.sides[side])
             far: Iterator[Any] = iter(())
             if trained.strange and side == VALIDATION:
                 far = iter(trained.strange.scores)

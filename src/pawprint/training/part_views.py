@@ -178,9 +178,8 @@ class PartViews:
     def _blocks(self, side: PartSide) -> Iterator[tuple[Block, NDArray[np.int64]]]:
         """Blocks that have photos of a side, each with their numbers within the side."""
         for block in self._parts.blocks:
-            first, last = np.searchsorted(side.rows, [block.start, block.end])
-            if first < last:
-                yield block, np.arange(first, last)
+            if len(picked := side.within(block)):
+                yield block, picked
 
     def _read(
         self, block: Block, side: PartSide, picked: NDArray[np.int64], name: str, prefix: Prefix
@@ -190,7 +189,7 @@ class PartViews:
         Raises:
             SourceError: they cannot be read, or are no numbers.
         """
-        found = self._parts.vectors(block, name, side.rows[picked] - block.start)
+        found = self._parts.vectors(block, name, side.rows[picked].astype(np.int64) - block.start)
         if not halves.finite(found):
             raise SourceError(
                 f"{self._parts.folder.part(block.part)} has features that are not finite "
@@ -223,5 +222,5 @@ class _Copy:
 class _OnDisk:
     """Rows in a file of this machine, as `streamed_head.Rows`."""
 
-    def __init__(self, file: Scratch, labels: NDArray[np.int64]) -> None:
+    def __init__(self, file: Scratch, labels: NDArray[np.integer[Any]]) -> None:
         self.labels, self.features, self.read = labels, file.features, file.read

@@ -201,7 +201,8 @@ def _ended(
     stage: Stage, material: Material, so_far: Progressed, before: Standing, after: Predict | None
 ) -> Outcome:
     """Compare a stage with what stood before it, and tell and note what becomes of it."""
-    labels, given = material.sides[VALIDATION].labels, after and after(VALIDATION)
+    labels = material.sides[VALIDATION].labels.astype(np.int64)
+    given = after and after(VALIDATION)
     found = outcome(so_far.stage, labels, before.given, given, roll_back=rolls_back(stage))
     so_far.outcomes.append(found.to_dict())
     material.progress.log(f"stage {found.stage} {found.in_words()}")
@@ -248,7 +249,7 @@ class Judged:
             judged by a network that was trained on the others.
     """
 
-    rows: list[int]
+    rows: Sequence[int]
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     fold_of: NDArray[np.int64] | None = None
@@ -261,4 +262,4 @@ class Judged:
 
 def judge(dataset: Dataset, side: str, photos: Photos, fitted: Fitted) -> Judged:
     """Predict the photos of one side."""
-    return Judged(dataset.rows(side), photos.labels, fitted.predict(side))
+    return Judged(dataset.rows(side), photos.labels.astype(np.int64), fitted.predict(side))
