@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -53,13 +56,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
 
 
+T = TypeVar("T")
+
 TINTS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
 
 
+class Once:
+    """Makes what the tests share once, for all the processes that run them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+
+    def __call__(self, name: str, make: Callable[[Path], T]) -> T:
+        """What was made under this name; where nothing was, make it in a folder of its own."""
+        kept = self._folder / f"{name}.pickle"
+        with (self._folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                made = make(Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._folder)))
+                kept.write_bytes(pickle.dumps(made))
+            found: T = pickle.loads(kept.read_bytes())
+        return found
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes what is shared once, also where the tests run in several processes."""
+    own = tmp_path_factory.getbasetemp()
+    return Once((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once")
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A feature cache for this session, so that no test meets the user's own."""
-    folder = tmp_path_factory.mktemp("cache")
+def cache(once: Once) -> Iterator[Path]:
+    """A cache for these tests, so that none meets the user's own."""
+    folder = once("cache", lambda folder: folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAWPRINT_CACHE", str(folder))
         yield folder
@@ -76,10 +107,13 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Planted]]:
+def drawn(once: Once) -> tuple[Path, list[Planted]]:
     """48 drawn cats and dogs, and the faults planted among them."""
-    folder = tmp_path_factory.mktemp("drawn") / "photos"
-    return folder, write_samples(folder, 48, faults=True)
+
+    def draw(folder: Path) -> tuple[Path, list[Planted]]:
+        return folder / "photos", write_samples(folder / "photos", 48, faults=True)
+
+    return once("drawn", draw)
 
 
 @pytest.fixture(scope="session")
@@ -89,9 +123,12 @@ def photos(drawn: tuple[Path, list[Planted]]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tinted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tinted(once: Once) -> Path:
     """Three classes, 20 photos each, tinted so little that random weights do not part all."""
-    folder = tmp_path_factory.mktemp("tinted")
+    return once("tinted", _tinted)
+
+
+def _tinted(folder: Path) -> Path:
     drawn = sorted(drawn_photos(folder / "drawn", 60).glob("*/*.jpg"))
     for number, (name, tint) in enumerate(TINTS.items()):
         (folder / "photos" / name).mkdir(parents=True)
@@ -105,21 +142,21 @@ def tinted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recipe(once: Once) -> Path:
     """The tiny recipe as a file."""
-    return write_tiny_recipe(tmp_path_factory.mktemp("recipe") / "tiny.toml")
+    return once("recipe", lambda place: write_tiny_recipe(place / "tiny.toml"))
 
 
 @pytest.fixture(scope="session")
-def run(photos: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(photos: Path, recipe: Path, once: Once) -> Run:
     """A run on the drawn photos; two classes. Not to be changed."""
-    return pawprint.train(photos, recipe=recipe, out=tmp_path_factory.mktemp("runs") / "two")
+    return once("two", lambda place: pawprint.train(photos, recipe=recipe, out=place / "run"))
 
 
 @pytest.fixture(scope="session")
-def run_of_three(tinted: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run_of_three(tinted: Path, recipe: Path, once: Once) -> Run:
     """A run on the tinted photos; three classes. Not to be changed."""
-    return pawprint.train(tinted, recipe=recipe, out=tmp_path_factory.mktemp("runs") / "three")
+    return once("three", lambda place: pawprint.train(tinted, recipe=recipe, out=place / "run"))
 
 
 @pytest.fixture(scope="session")

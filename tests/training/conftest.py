@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +28,6 @@ from pawprint.model.prefix import NoPrefix
 from pawprint.progress import SILENT, Advance, Silent
 from pawprint.testing import drawn_photos, tiny_recipe
 from pawprint.training.batches import Side
-from pawprint.training.checkpoint import unfinished
 from pawprint.training.recipe import GradientStage, Recipe
 from pawprint.training.recipe_files import to_toml
 from pawprint.training.run import Run, train
@@ -36,9 +35,10 @@ from pawprint.training.views import Views
 
 
 @pytest.fixture(scope="session")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def few(once: Any) -> Path:
     """40 drawn cats and dogs without faults. Not to be changed."""
-    return drawn_photos(tmp_path_factory.mktemp("few") / "photos", 40)
+    found: Path = once("few", lambda place: drawn_photos(place / "photos", 40))
+    return found
 
 
 @dataclass(frozen=True)
@@ -113,27 +113,42 @@ def resumable() -> Recipe:
     return _RESUMABLE
 
 
-# Trains, and kills itself without a word before a step of the progress is told.
+# Trains in one forked process after the other, as what is imported takes long; each kills itself
+# without a word before a step of the progress is told. What it had kept is copied.
 _KILLED = """
-import contextlib, os, signal, sys
-import pawprint
+import contextlib, os, shutil, signal, sys
+import sklearn.linear_model, tensorboard, tensorflow
+from pathlib import Path
 from pawprint.progress import Silent
+from pawprint.training.checkpoint import unfinished
+from pawprint.training.run import train
 
-source, recipe, out, resume, step, batch = sys.argv[1:]
+source, recipe, out, kept, *moments = sys.argv[1:]
 
 class Deadly(Silent):
+    def __init__(self, step, batch):
+        self.at, self.batch = step, batch
+
     @contextlib.contextmanager
     def step(self, what, total):
         told = 0
         def advance(done, /, note=""):
             nonlocal told
             told += done
-            if what == step and told >= int(batch):
+            if what == self.at and told >= self.batch:
                 os.kill(os.getpid(), signal.SIGKILL)
         yield advance
 
-pawprint.train(source, recipe=recipe, out=out, resume=resume == "resume",
-    tensorboard=True, progress=Deadly())
+for number in range(0, len(moments), 2):
+    child = os.fork()
+    if not child:
+        deadly = Deadly(moments[number], int(moments[number + 1]))
+        train(source, recipe=recipe, out=out, resume=number > 0, tensorboard=True, progress=deadly)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL or os.path.exists(out):
+        sys.exit(f"moment {number // 2}: {status}")
+    shutil.copy(unfinished(Path(out)) / "checkpoint.npz", f"{kept}/{number // 2}.npz")
 """
 
 
@@ -171,18 +186,17 @@ def killed(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
     recipe, out = place / "resumable.toml", place / "runs" / "killed"
     recipe.write_text(to_toml(_RESUMABLE), "utf-8")
     moments = [
-        ("anew", "Stage 1, epoch 2 of 3", "3"),
-        ("resume", "Stage 2, epoch 1 of 4", "2"),
-        ("resume", "Stage 2, epoch 3 of 4", "4"),
-        ("resume", "Stage 3, epoch 2 of 2", "1"),
+        *("Stage 1, epoch 2 of 3", "3"),
+        *("Stage 2, epoch 1 of 4", "2"),
+        *("Stage 2, epoch 3 of 4", "4"),
+        *("Stage 3, epoch 2 of 2", "1"),
     ]
+    command = [sys.executable, "-c", _KILLED, few, recipe, out, place, *moments]
+    ended = subprocess.run(command, capture_output=True, timeout=800, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()[-2000:]
     about = []
-    for moment in moments:
-        command = [sys.executable, "-c", _KILLED, few, recipe, out, *moment]
-        ended = subprocess.run(command, capture_output=True, timeout=400, check=False)
-        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
-        assert not out.exists()
-        with np.load(unfinished(out) / "checkpoint.npz") as file:
+    for number in range(4):
+        with np.load(place / f"{number}.npz") as file:
             about.append(file["about"].tobytes().decode())
     heard = Heard()
     resumed = train(
@@ -196,9 +210,14 @@ COLOURS = {"blue": (0, 0, 255), "yellow": (255, 255, 0)}
 
 
 @pytest.fixture(scope="session")
-def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def coloured(once: Any) -> Path:
     """30 blue and 30 yellow photos, three of each in the other's folder, one of them twice."""
-    folder = tmp_path_factory.mktemp("coloured") / "my photos"
+    found: Path = once("coloured", _coloured)
+    return found
+
+
+def _coloured(place: Path) -> Path:
+    folder = place / "my photos"
     random = np.random.default_rng(0)
     for label in COLOURS:
         (folder / label).mkdir(parents=True)
@@ -214,49 +233,60 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def own_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def own_weights(once: Any) -> Path:
     """Weights for the tiny recipe's backbone as a file, as pretrained ones are."""
-    path = tmp_path_factory.mktemp("weights") / "own.weights.h5"
+    found: Path = once("weights", _own_weights)
+    return found
+
+
+def _own_weights(place: Path) -> Path:
+    path = place / "own.weights.h5"
     made = backbones.build("starter", size=64, weights="random", seed=3)
     made.network.save_weights(path)
     return path
 
 
 @pytest.fixture(scope="session")
-def reviewed(
-    coloured: Path, recipe: Path, own_weights: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Run:
+def reviewed(coloured: Path, recipe: Path, own_weights: Path, once: Any) -> Run:
     """A run on the coloured photos that refuses some, with a rule. Not to be changed."""
-    return train(
-        coloured,
-        recipe=recipe,
-        weights=own_weights,
-        validation=0.4,
-        changes={"refuse": 0.1, "decision": "recall:blue=0.95"},
-        out=tmp_path_factory.mktemp("reviewed") / "run",
+    found: Run = once(
+        "reviewed",
+        lambda place: train(
+            coloured,
+            recipe=recipe,
+            weights=own_weights,
+            validation=0.4,
+            changes={"refuse": 0.1, "decision": "recall:blue=0.95"},
+            out=place / "run",
+        ),
     )
+    return found
 
 
 @pytest.fixture(scope="session")
-def coloured_in_folds(
-    coloured: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Run:
+def coloured_in_folds(coloured: Path, recipe: Path, once: Any) -> Run:
     """The same photos judged in folds, by random weights; no plots. Not to be changed."""
-    return train(
-        coloured,
-        recipe=recipe,
-        changes={"data.folds": 3, "refuse": 0.1},
-        out=tmp_path_factory.mktemp("coloured") / "run",
-        report=False,
+    found: Run = once(
+        "coloured_in_folds",
+        lambda place: train(
+            coloured,
+            recipe=recipe,
+            changes={"data.folds": 3, "refuse": 0.1},
+            out=place / "run",
+            report=False,
+        ),
     )
+    return found
 
 
 @pytest.fixture(scope="session")
-def contrary(
-    coloured: Path, recipe: Path, own_weights: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Run:
+def contrary(coloured: Path, recipe: Path, own_weights: Path, once: Any) -> Run:
     """A run whose validation photos all lie in the other's folder; no plots. Not to be changed."""
-    place = tmp_path_factory.mktemp("contrary")
+    found: Run = once("contrary", lambda place: _contrary(place, coloured, recipe, own_weights))
+    return found
+
+
+def _contrary(place: Path, coloured: Path, recipe: Path, own_weights: Path) -> Run:
     for number, path in enumerate(sorted(coloured.glob("*/*_[0-9][0-9].png"))):
         own = path.name.split("_")[0]
         (other,) = COLOURS.keys() - {own}
