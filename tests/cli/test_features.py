@@ -59,6 +59,11 @@ def test_photos_are_embedded_and_trained_on(
     assert f"left out     {errors} (see left_out.csv)\nvalidation   " in ran.out
     assert f"model        answers as measured on {counts[1]} of {counts[1]} photos" in ran.out
     assert f"report       {out / 'report.html'}" in ran.out
+    assert {path.stem for path in (out / "plots").glob("*.png")} >= {
+        "confusion_matrix",
+        "roc_curve",
+        "reliability",
+    }
     page = (out / "report.html").read_text("utf-8")
     assert "<title>parts " in page
     assert "Most confident mistakes" in page  # the photos were found where they were
@@ -100,6 +105,7 @@ def test_without_a_page_the_next_step_is_to_draw_it(
     assert ran.code == 0, ran.err
     assert f"  pawprint report {tmp_path / 'run'}\n" in ran.out
     assert not (tmp_path / "run" / "report.html").exists()
+    assert not (tmp_path / "run" / "plots").exists()
     record = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
     held, rest = (sum(record["photos"][side].values()) for side in ("validation", "train"))
     assert held > rest / 3

@@ -179,21 +179,31 @@ def test_copies_stay_on_one_side(trained: Run) -> None:
 
 
 def test_a_recipe_that_is_named_gives_the_same_where_it_says_the_same(
-    embedded: Path, trained: Run, tmp_path: Path
+    embedded: Path, trained: Run, tmp_path: Path, listener: Any
 ) -> None:
     """Its second stage, for which no features are there, is for more photos."""
     many = LAYERS.model_copy(update={"least_photos": 1000})
     recipe = recipe_of(tmp_path / "named.toml", LogisticStage(), many)
     own = Path(shutil.copytree(embedded, tmp_path / "parts"))
+    manifest = json.loads((own / "manifest.json").read_text())
+    (own / "manifest.json").write_text(json.dumps(manifest | {"unreachable": 2}))
     next(own.glob("plan-*/recipe.toml")).unlink()
     with pytest.raises(SourceError, match=r"recipe.toml cannot be read .*; name the recipe with"):
         train_on_features(own, out=tmp_path / "run")
-    again = train_on_features(own, recipe=recipe, out=tmp_path / "run", report=False)
+    again = train_on_features(
+        own, recipe=recipe, out=tmp_path / "run", report=False, progress=listener
+    )
     for name in ("model/model.onnx", "predictions.csv", "manifest.csv", "left_out.csv"):
         assert (again.path / name).read_bytes() == (trained.path / name).read_bytes(), name
     assert again.record["fingerprint"] == trained.record["fingerprint"]
-    note, copies = again.record["notes"]
+    note, lacking, copies = again.record["notes"]
     assert copies == COPIES
+    errors = trained.record["left_out"]
+    told = f"{errors} photos could not be read when they were embedded"
+    assert trained.record["notes"] == [told, COPIES]
+    told += ", 2 of them because their store failed: the same pawprint embed command tries those "
+    assert lacking == f"{told}again"
+    assert listener.said == [lacking]
     assert note.startswith("stage 2 was left out: it is for 1,000 photos and more, and there are")
     assert "least_photos" not in (again.path / "recipe.toml").read_text("utf-8")
 
@@ -205,14 +215,22 @@ def test_a_list_gives_labels_and_sides(
     lines = ["path,label,split"]
     for folder in sorted(tinted.iterdir()):
         for number, path in enumerate(sorted(folder.iterdir())):
-            lines.append(f"{path},{folder.name},{sides[number % 5]}")
+            label = folder.name.replace("red", "unknown")
+            lines.append(f"{path},{label},{sides[number % 5]}")
     lines.append(f"{lines[1].split(',')[0]},blue,train")  # one of the test's
     (tmp_path / "photos.csv").write_text("\n".join(lines))
     parts = embed(tmp_path / "photos.csv", tmp_path / "parts", tiny)
-    run = train_on_features(parts, out=tmp_path / "run", report=False, progress=listener)
+    flips = {"augment": [{"layer": "flip", "mode": "horizontal"}]}
+    run = train_on_features(
+        parts, changes=flips, out=tmp_path / "run", report=False, progress=listener
+    )
+    assert listener.said == [
+        '[[augment]] does nothing here: no stage has views = "fresh" or above 1',
+        'a class is called "unknown", as photos of no class are: rename it, or set refuse = 0',
+    ]
     assert run.test_figures is not None
     assert (run.test_figures.count, run.figures.count) == (12, 12)
-    assert run.record["photos"]["train"] == {"blue": 12, "green": 12, "red": 12}
+    assert run.record["photos"]["train"] == {"blue": 12, "green": 12, "unknown": 12}
     assert table(run.path / "left_out.csv") == [
         {"path": lines[1].split(",")[0], "reason": "same bytes as a photo that judges"}
     ]
@@ -371,12 +389,29 @@ def test_what_does_not_fit_the_features_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_the_part_to_hold_out_is_a_keyword(embedded: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"recipe.toml with data.validation=1.5: .*"):
+        train_on_features(embedded, validation=1.5, out=tmp_path / "run")
+
+
+def test_faults_of_the_recipe_are_told_with_its_own_file(embedded: Path, tmp_path: Path) -> None:
+    (recipe,) = embedded.glob("plan*/recipe.toml")
+    told = f"{recipe}.* with stage.9.epochs=3: there is no stage 9"
+    with pytest.raises(RecipeError, match=told):
+        train_on_features(embedded, changes={"stage.9.epochs": 3}, out=tmp_path / "run")
+    own = Path(shutil.copytree(embedded, tmp_path / "parts"))
+    (recipe,) = own.glob("plan*/recipe.toml")
+    recipe.write_bytes(b"\xff = ")
+    with pytest.raises(RecipeError, match=f"{recipe} is not TOML"):
+        train_on_features(own, out=tmp_path / "run")
+
+
 def seeded(folder: Path) -> dict[str, Any]:
-    return {"changes": {"data.seed": 1}}  # other random weights
+    return {"seed": 1}  # other random weights
 
 
 def other_network(folder: Path) -> dict[str, Any]:
-    return {"changes": {"backbone.name": "MobileNetV2", "backbone.weights": "random"}}
+    return {"backbone": "MobileNetV2", "weights": "random"}
 
 
 def layers(folder: Path) -> dict[str, Any]:

@@ -146,7 +146,6 @@ def train(
 ) -> None:
     """Train a classifier on a folder or archive of photos, and write the run to a folder."""
     from pawprint.progress import Terminal
-    from pawprint.training import recipe_changes
     from pawprint.training.recipe_files import parse_change
     from pawprint.training.run import train as run_training
     from pawprint.training.time_limit import seconds
@@ -170,14 +169,15 @@ def train(
                 "--no-cache": not cache,
             },
         )
-        given = recipe_changes.said(
-            changed, backbone=backbone, weights=weights, seed=seed, validation=validation
-        )
         run = train_on_features(
             features,
             recipe=recipe,
-            changes=given,
+            changes=changed,
             out=out,
+            backbone=backbone,
+            weights=weights,
+            seed=seed,
+            validation=validation,
             offline=offline,
             report=report,
             progress=Terminal(),

@@ -6,12 +6,10 @@ of a photo but its label, its side and where its features are. So any number of 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,17 +24,14 @@ from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.data.wording import os_reason
 from pawprint.errors import OutputError, PawprintError, PhotoError, RecipeError, SourceError
 from pawprint.evaluation import decision
-from pawprint.evaluation.overfitting import overfitting
 from pawprint.model import network
 from pawprint.model.framework import load_keras
 from pawprint.parts.features import FeatureParts
 from pawprint.parts.inputs import opener
 from pawprint.parts.places import Place, place
 from pawprint.progress import SILENT, Progress
-from pawprint.report.model_card import NAME as MODEL_CARD
-from pawprint.report.model_card import model_card
 from pawprint.training import gathered as rows
-from pawprint.training import recipe_files, stages, strangers
+from pawprint.training import recipe_changes, recipe_files, stages, strangers
 from pawprint.training.answers import Settled, settle
 from pawprint.training.clock import Clock
 from pawprint.training.gathered import Gathered
@@ -45,21 +40,25 @@ from pawprint.training.needs import load_backbone
 from pawprint.training.origin import command_on_features
 from pawprint.training.part_views import PartViews
 from pawprint.training.recipe import Recipe
-from pawprint.training.run import Run
+from pawprint.training.run import Run, tell_oddities
+from pawprint.training.run_folder import (
+    Made,
+    draw_plots,
+    draw_report,
+    how_it_went,
+    make_metrics,
+    notes,
+    write_bundle,
+    write_json,
+    write_predictions,
+)
 from pawprint.training.stages import Fitted, Judged
 from pawprint.training.strangers import Strangers
+from pawprint.training.suspects import Suspects
 from pawprint.training.to_features import RECIPE, expect_computable
 from pawprint.training.trial import NoPhotos, try_bundle
-from pawprint.training.writing import (
-    draw_report,
-    make_card,
-    make_metrics,
-    right_and_known,
-    save_h5,
-    write_json,
-)
 
-_REPORTED = 200_000  # photos: a report reads all rows of its run into memory
+_REPORTED = 200_000  # photos: a page reads all rows of its run into memory
 
 
 @dataclass(frozen=True)
@@ -85,26 +84,35 @@ def train_on_features(
     recipe: str | os.PathLike[str] | None = None,
     changes: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
+    backbone: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    validation: float | None = None,
     offline: bool = False,
     report: bool = True,
     progress: Progress = SILENT,
 ) -> Run:
     """Train a classifier on features that `pawprint embed` computed.
 
-    Copies of the same bytes are kept on one side of the split; near copies are not looked for.
+    Copies of the same bytes are kept on one side of the split; near copies are not looked for. An
+    interrupted training begins anew.
 
     Args:
         features: the folder, or its address.
         recipe: the name of a recipe, or a TOML file; by default the one that was embedded with.
         changes: values in place of the recipe's.
         out: the run's folder; by default `runs/<features>-<time>`.
+        backbone: as of `run.train`; the one that was embedded with.
+        weights: as of `run.train`; those that were embedded with.
+        seed: of the split and everything else drawn at random; by default the recipe's.
+        validation: the part of each class to hold out; by default the recipe's.
         offline: never download weights.
-        report: draw `report.html`; of more than 200,000 photos none is drawn unasked.
+        report: draw `plots/` and `report.html`; of more than 200,000 photos none are drawn.
         progress: where to show how it goes.
 
     Returns:
-        The run. Its folder holds what `run.train` writes, but for findings and suspects, which
-        need the photos.
+        The run. Its folder holds what `run.train` writes, but for findings, suspects and plots of
+        photos, which need the photos.
 
     Raises:
         SourceError: the features cannot be used.
@@ -113,29 +121,55 @@ def train_on_features(
         OutputError: the run's folder exists or cannot be written.
     """
     clock = Clock()
+    changed = recipe_changes.said(
+        changes, backbone=backbone, weights=weights, seed=seed, validation=validation
+    )
     with clock.part("reading"), progress.step("Reading labels", None):
         parts = FeatureParts(place(features))
-        chosen = _recipe(parts, recipe, changes)
+        chosen = _recipe(parts, recipe, changed)
         gathered = rows.gather(parts, chosen)
     named = f"{_name(parts.folder.place)[:50]}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = Path("runs", named) if out is None else Path(out)
     bundle.check_writable(folder)
-    chosen, left_out = chosen.for_photos(sum(len(side.rows) for side in gathered.sides.values()))
+    tell_oddities(chosen, gathered.classes, progress)
+    lacking = _lacking(parts, gathered)
+    for note in lacking:
+        progress.say(note)
+    photos = sum(len(side.rows) for side in gathered.sides.values())
+    chosen, left_out = chosen.for_photos(photos)
     decision.parse(chosen.decision, gathered.classes)
     with clock.part("loading the network"):
         views = PartViews(parts, _scratch(), progress)
         material = _material(views, gathered, chosen, offline, progress)
-    command = command_on_features(str(parts.folder.place), recipe, changes or {})
+    command = command_on_features(str(parts.folder.place), recipe, changed)
     with closing(views):
-        trained = _train(parts, command, gathered, chosen, left_out, material, clock)
+        trained = _train(parts, command, gathered, chosen, [*left_out, *lacking], material, clock)
+    drawn = report and photos <= _REPORTED
     with progress.step("Writing the run", None):
-        record = _write(folder, trained, clock)
-    if report and sum(len(side.rows) for side in gathered.sides.values()) <= _REPORTED:
+        record = _write(folder, trained, clock, plots=drawn)
+    if drawn:
         draw_report(folder, None, progress)
     sides, fitted = trained.settled.judged, trained.fitted
     test = sides[TEST].figures if TEST in sides else None
     found = sides[VALIDATION].figures
     return Run(folder, found, test, record, (), fitted.history, fitted.outcomes)
+
+
+def _lacking(parts: FeatureParts, gathered: Gathered) -> list[str]:
+    """What is to be told of photos without features."""
+    if not gathered.errors:
+        return []
+    try:
+        manifest = parts.folder.manifest() or {}
+    except OSError:
+        manifest = {}
+    told = f"{gathered.errors:,} photos could not be read when they were embedded"
+    if unreachable := manifest.get("unreachable"):
+        told += (
+            f", {unreachable:,} of them because their store failed: the same pawprint embed "
+            "command tries those again"
+        )
+    return [told]
 
 
 def _train(
@@ -180,16 +214,14 @@ def _recipe(
 ) -> Recipe:
     """The recipe, which must be one for these features."""
     if recipe is None:
-        with tempfile.TemporaryDirectory() as here:
-            copy = Path(here, RECIPE)
-            try:
-                copy.write_bytes((parts.folder.plan / RECIPE).read())
-            except OSError as error:
-                raise SourceError(
-                    f"{parts.folder.plan / RECIPE} cannot be read ({os_reason(error)}); name the "
-                    "recipe with --recipe"
-                ) from error
-            chosen = recipe_files.validate(copy, changes)
+        copy = parts.folder.plan / RECIPE
+        try:
+            text = copy.read().decode("utf-8-sig", "replace")
+        except OSError as error:
+            raise SourceError(
+                f"{copy} cannot be read ({os_reason(error)}); name the recipe with --recipe"
+            ) from error
+        chosen = recipe_files.validate_text(text, str(copy), changes)
     else:
         chosen = recipe_files.validate(recipe, changes)
     expect_computable(chosen)
@@ -244,56 +276,50 @@ def _scratch() -> Path:
     return scratch
 
 
-def _write(folder: Path, trained: _Trained, clock: Clock) -> dict[str, Any]:
+def _write(folder: Path, trained: _Trained, clock: Clock, *, plots: bool) -> dict[str, Any]:
     """Write the run's folder, whole or not at all; what its `run.json` says."""
+    gathered, settled, fitted = trained.gathered, trained.settled, trained.fitted
     with bundle.whole_folder(folder) as partial:
         with clock.part("bundle"):
             card, checked = _write_bundle(partial, trained)
+        if plots:
+            with clock.part("plots"):
+                draw_plots(partial / "plots", gathered.classes, fitted, settled)
         (partial / "recipe.toml").write_text(recipe_files.to_toml(trained.recipe), "utf-8")
-        rows.write_manifest(trained.parts, trained.gathered, partial)
-        _write_predictions(partial / "predictions.csv", trained)
+        rows.write_manifest(trained.parts, gathered, partial)
+        paths = {side: rows.paths_of(trained.parts, of) for side, of in gathered.sides.items()}
+        write_predictions(partial, paths, gathered.classes, settled, trained.strange)
         write_json(partial / "findings.json", {"findings": []})
-        write_json(partial / "suspects.json", _NO_SUSPECTS)
-        write_json(partial / "metrics.json", make_metrics(trained.fitted, trained.settled))
+        write_json(partial / "suspects.json", Suspects("nothing", 0, 0, 0, ()).to_dict())
+        write_json(partial / "metrics.json", make_metrics(fitted, settled))
         record = _record(trained, card) | {"bundle": checked, "seconds": clock.seconds}
         write_json(partial / "run.json", record)
     return record
 
 
-_NO_SUSPECTS = {"judged_by": "nothing", "photos": 0, "count": 0, "expected": 0, "suspects": []}
-
-
 def _write_bundle(folder: Path, trained: _Trained) -> tuple[bundle.Card, dict[str, Any]]:
     """Write the bundle and try it; its card, and how it compares with what was measured."""
-    gathered, settled, strange = trained.gathered, trained.settled, trained.strange
-    made_of = {
-        "source": _name(place(trained.parts.job["source"])),
-        "recipe": trained.recipe.model_dump(),
+    gathered, recipe, strange = trained.gathered, trained.recipe, trained.strange
+    source, judged = trained.parts.job["source"], trained.judged[VALIDATION]
+    scores = strange.scores if strange else None
+
+    def trying(path: Path, model: Any) -> dict[str, Any]:
+        try:
+            return try_bundle(path, model, recipe, _decoder(trained), judged, scores)
+        except NoPhotos:
+            trained.progress.say(
+                f"the photos are not at {source} any more, as they were: the model was not tried "
+                "on any; try it with pawprint predict"
+            )
+            return {"photos": 0, "labels_differing": 0}
+
+    made = Made(recipe, gathered.classes, trained.material.network, trained.settled, strange)
+    about = {
+        "source": _name(place(source)),
         "dataset": gathered.fingerprint,
         "photos": {side: gathered.counts(side) for side in (TRAIN, VALIDATION, TEST)},
-        "backbone_weights": trained.material.network.backbone.digest,
     }
-    card = make_card(trained.recipe, gathered.classes, settled, strange, made_of)
-    about = model_card(card, settled.judged[VALIDATION].figures, settled.calibration, 0)
-    trained_network = trained.material.network
-    novelty, scores = (strange.novelty, strange.scores) if strange else (None, None)
-    onnx = network.to_onnx(trained_network, gathered.classes, novelty)
-    model = network.whole_model(trained_network)
-    bundle.write(folder / "model", card, onnx, model, {MODEL_CARD: about})
-    judged = trained.judged[VALIDATION]
-    try:
-        checked = try_bundle(
-            folder / "model", model, trained.recipe, _decoder(trained), judged, scores
-        )
-    except NoPhotos:
-        trained.progress.say(
-            f"the photos are not at {trained.parts.job['source']} any more, as they were: the "
-            "model was not tried on any; try it with pawprint predict"
-        )
-        checked = {"photos": 0, "labels_differing": 0}
-    if trained.recipe.keras_h5:
-        save_h5(model, folder / trained.recipe.keras_h5)
-    return card, checked
+    return write_bundle(folder, made, about, trying)
 
 
 def _decoder(trained: _Trained) -> Any:
@@ -328,18 +354,12 @@ def _name(of: Place) -> str:
 def _record(trained: _Trained, card: bundle.Card) -> dict[str, Any]:
     """What `run.json` says, with the keys that a run on photos has."""
     parts, gathered, fitted = trained.parts, trained.gathered, trained.fitted
-    validation = trained.settled.judged[VALIDATION]
-    noticed = overfitting(fitted.history, fitted.restored, len(validation.rows), fitted.undone)
-    notes = [*trained.left_out, *trained.settled.notes, *noticed]
-    notes.append("of copies only those of the same bytes are kept on one side, not near ones")
+    told = notes(trained.left_out, fitted, trained.settled)
+    told.append("of copies only those of the same bytes are kept on one side, not near ones")
     if trained.recipe.data.folds:
-        notes.append("photos are held out, however few: features in parts are not judged in folds")
+        told.append("photos are held out, however few: features in parts are not judged in folds")
     if parts.job["computes"]["precision"] != "float32":
-        notes.append("figures are of bfloat16 features; the model computes in float32")
-    unknown = card.unknown and {
-        **card.unknown.model_dump(),
-        "right": right_and_known(validation, trained.strange),
-    }
+        told.append("figures are of bfloat16 features; the model computes in float32")
     return {
         "source": _name(parts.folder.place),
         "from": parts.job["source"],
@@ -351,34 +371,10 @@ def _record(trained: _Trained, card: bundle.Card) -> dict[str, Any]:
         "findings": {},
         "suspects": 0,
         "fingerprint": gathered.fingerprint,
-        "created": card.created,
-        "versions": card.versions,
-        "notes": notes,
-        "folds": 0,
-        "restored": list(fitted.restored),
-        "undone": list(fitted.undone),
-        "unknown": unknown,
+        "notes": told,
+        **how_it_went(card, fitted, trained.settled, trained.strange),
         "corrections": None,
         "before": None,
         "resumed_after_epochs": 0,
         "time_limit": None,
     }
-
-
-def _write_predictions(path: Path, trained: _Trained) -> None:
-    """Write what is predicted of the photos that judge, as a run on photos does."""
-    classes = trained.gathered.classes
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "split", "label", "predicted", "novelty", *classes])
-        for side, found in trained.settled.judged.items():
-            paths = rows.paths_of(trained.parts, trained.gathered.sides[side])
-            far: Iterator[Any] = iter(())
-            if trained.strange and side == VALIDATION:
-                far = iter(trained.strange.scores)
-            each = zip(paths, found.truth, found.predicted, found.probabilities, strict=True)
-            for photo, truth, predicted, given in each:
-                novelty = next(far, None)
-                told = "" if novelty is None else f"{novelty:.6f}"
-                shown = [f"{probability:.6f}" for probability in given]
-                writer.writerow([photo, side, classes[truth], classes[predicted], told, *shown])

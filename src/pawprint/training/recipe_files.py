@@ -110,7 +110,7 @@ def load(recipe: str | os.PathLike[str], changes: Mapping[str, Any] | None = Non
     Raises:
         RecipeError: no such recipe, no TOML, or faults in it; all of them are listed.
     """
-    return _Written(os.fspath(recipe), changes or {}).recipe()
+    return _Written(text_of(os.fspath(recipe)), os.fspath(recipe), changes or {}).recipe()
 
 
 def validate(recipe: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -130,7 +130,25 @@ def validate(recipe: str | os.PathLike[str], changes: Mapping[str, Any] | None =
         RecipeError: as of `load`, or a stage names layers that the backbone has not.
         MissingExtra: it names some, and Keras is not installed.
     """
-    written = _Written(os.fspath(recipe), changes or {})
+    return validate_text(text_of(os.fspath(recipe)), os.fspath(recipe), changes)
+
+
+def validate_text(text: str, name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """As `validate`, of a recipe that is no file of this machine.
+
+    Args:
+        text: TOML.
+        name: what errors call it, such as its address.
+        changes: as of `load`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: as of `validate`.
+        MissingExtra: as of `validate`.
+    """
+    written = _Written(text, name, changes or {})
     made = written.recipe()
     if faults := _check_against_backbone(made):
         raise written.error(faults)
@@ -168,9 +186,8 @@ def parse_change(text: str) -> tuple[str, Any]:
 class _Written:
     """A recipe's text with the changes to it: what it says, and where."""
 
-    def __init__(self, name: str, changes: Mapping[str, Any]) -> None:
+    def __init__(self, text: str, name: str, changes: Mapping[str, Any]) -> None:
         self._name = name
-        text = text_of(name)
         try:
             self._values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,16 +180,10 @@ def train(
         raise RecipeError("a training with a time limit cannot be resumed: leave one of them out")
     if tensorboard:
         load_writer()  # know now, not after the photos were looked at
-    if chosen.augment and not chosen.augments:
-        progress.say('[[augment]] does nothing here: no stage has views = "fresh" or above 1')
     group_by = chosen.data.group_by
     with open_source(source, group_by=group_by, offline=offline, progress=progress) as opened:
         decision.parse(chosen.decision, opened.classes)
-        if UNKNOWN in opened.classes and chosen.refuse:
-            progress.say(
-                f'a class is called "{UNKNOWN}", as photos of no class are: rename it, or set '
-                "refuse = 0"
-            )
+        tell_oddities(chosen, opened.classes, progress)
         if exclude is not None:
             exclusions.leave_out(opened, Path(exclude), progress)
         corrected = corrections and Corrected.apply(opened, Path(corrections), progress)
@@ -208,6 +202,17 @@ def train(
             chosen, clock, limit, strict, offline, cache, resume, tensorboard, report, progress
         )
         return _run(opened, folder, origin, asked)
+
+
+def tell_oddities(recipe: Recipe, classes: Collection[str], progress: Progress) -> None:
+    """Say what of a recipe does nothing, and where its answers may be misread."""
+    if recipe.augment and not recipe.augments:
+        progress.say('[[augment]] does nothing here: no stage has views = "fresh" or above 1')
+    if UNKNOWN in classes and recipe.refuse:
+        progress.say(
+            f'a class is called "{UNKNOWN}", as photos of no class are: rename it, or set '
+            "refuse = 0"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,38 @@
-"""A finished training to its folder: bundle, figures, plots, manifest; whole or not at all."""
+"""A finished training on photos to its folder, whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import json
-import logging
-import math
-import platform
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pawprint import bundle
-from pawprint.classifier import Classifier
 from pawprint.data.corrections import APPLIED
-from pawprint.data.dataset import Dataset
 from pawprint.data.sources import Source
 from pawprint.data.split import TEST, TRAIN, VALIDATION
 from pawprint.doctor.findings import counts, told
-from pawprint.errors import MissingExtra, PawprintError, PhotoError
-from pawprint.evaluation.overfitting import overfitting
-from pawprint.model import network
-from pawprint.progress import Progress
+from pawprint.errors import MissingExtra, PhotoError
 from pawprint.training import recipe_files
-from pawprint.training.answers import Answered, Settled
+from pawprint.training.answers import Settled
 from pawprint.training.clock import Clock
 from pawprint.training.gradient import Material
 from pawprint.training.look import Looked
 from pawprint.training.origin import Origin, before
-from pawprint.training.recipe import Recipe
+from pawprint.training.run_folder import (
+    Made,
+    draw_plots,
+    draw_report,
+    how_it_went,
+    make_metrics,
+    notes,
+    write_bundle,
+    write_json,
+    write_predictions,
+)
 from pawprint.training.stages import Fitted, Judged
 from pawprint.training.strangers import Strangers
 from pawprint.training.suspects import Suspects
@@ -44,27 +41,11 @@ from pawprint.training.views import Views
 
 try:
     from pawprint.report import photos, plots
-    from pawprint.report.answer_plots import answer_plots
-    from pawprint.report.heatmaps import explaining
-    from pawprint.report.model_card import NAME as MODEL_CARD
-    from pawprint.report.model_card import model_card
-    from pawprint.report.write import write_report
 except ImportError as error:
     raise MissingExtra("training", error.name, "train") from None
 
 _SAMPLED = 4  # photos a row of the grids,
 _SAMPLED_CLASSES = 8  # and classes at most
-
-_PACKAGES = (
-    "pawprint",
-    "keras",
-    "tensorflow",
-    "openvino",
-    "onnx",
-    "scikit-learn",
-    "numpy",
-    "pillow",
-)
 
 
 @dataclass(frozen=True)
@@ -116,13 +97,17 @@ def write_run(
             card, checked = _write_bundle(partial, source, finished)
         if report:
             with clock.part("plots"):
-                _plot(partial / "plots", finished)
+                draw_plots(partial / "plots", dataset.classes, finished.fitted, settled)
                 _plot_photos(partial / "plots", finished)
         if finished.board is not None:
             shutil.copytree(finished.board, partial / finished.board.name)
         (partial / "recipe.toml").write_text(recipe_files.to_toml(recipe), "utf-8")
         dataset.write_manifest(partial)
-        _write_predictions(partial / "predictions.csv", dataset, settled, finished.strangers)
+        paths = {
+            side: [dataset.photos[row].path for row in found.rows]
+            for side, found in settled.judged.items()
+        }
+        write_predictions(partial, paths, dataset.classes, settled, finished.strangers)
         write_json(partial / "findings.json", {"findings": told(looked.findings)})
         write_json(partial / "suspects.json", finished.suspects.to_dict())
         write_json(partial / "metrics.json", make_metrics(finished.fitted, settled))
@@ -137,70 +122,33 @@ def write_run(
     return record
 
 
-def draw_report(folder: Path, source: Source | None, progress: Progress) -> None:
-    """Draw the run's page; the run is there already, and is not lost by what goes wrong here."""
-    try:
-        explain = explaining(Classifier(folder / "model"))
-        write_report(folder, source=source, explain=explain, progress=progress)
-    except (PawprintError, OSError, KeyboardInterrupt) as error:
-        why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        progress.say(f"the run is whole, but its report is not drawn: {why}; run pawprint report")
-
-
 def _write_bundle(
     folder: Path, source: Source, finished: Finished
 ) -> tuple[bundle.Card, dict[str, Any]]:
     """Write the bundle and try it; its card, and how it compares with what was measured."""
-    recipe, dataset, settled = finished.looked.recipe, finished.looked.dataset, finished.settled
-    trained, strange = finished.material.network, finished.strangers
-    backbone = finished.material.network.backbone
-    counts = {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)}
-    made_of = {
-        "source": dataset.name,
-        "recipe": recipe.model_dump(),
-        "dataset": dataset.fingerprint,
-        "photos": counts,
-        "backbone_weights": backbone.digest,
-    }
-    card = make_card(recipe, dataset.classes, settled, strange, made_of)
-    main = settled.judged[VALIDATION]
-    about = model_card(card, main.figures, settled.calibration, main.folds)
-    onnx = network.to_onnx(trained, dataset.classes, strange.novelty if strange else None)
-    model = network.whole_model(trained)
-    bundle.write(folder / "model", card, onnx, model, {MODEL_CARD: about})
+    recipe, dataset = finished.looked.recipe, finished.looked.dataset
+    strange = finished.strangers
     # In folds each score is by a novelty of its own.
     scores = strange.scores if strange and finished.looked.fold_of is None else None
     decode = decoder(source, recipe.data.preprocessing, dataset, finished.tried)
-    checked = try_bundle(folder / "model", model, recipe, decode, finished.tried, scores)
-    if recipe.keras_h5:
-        save_h5(model, folder / recipe.keras_h5)
-    return card, checked
-
-
-def make_metrics(fitted: Fitted, settled: Settled) -> dict[str, Any]:
-    """What `metrics.json` says."""
-    metrics = {side: found.figures.to_dict() for side, found in settled.judged.items()}
-    metrics[VALIDATION] |= {
-        "folds": settled.judged[VALIDATION].folds,
-        "calibration": settled.calibration.to_dict(),
-        "decision": {"rule": settled.rule, "threshold": settled.threshold},
-    }
-    return {
-        **metrics,
-        "head": fitted.choice,
-        "stages": [found.to_dict() for found in fitted.outcomes],
-        "history": [_finite(row) for row in fitted.history],
-    }
+    return write_bundle(
+        folder,
+        Made(recipe, dataset.classes, finished.material.network, finished.settled, strange),
+        {
+            "source": dataset.name,
+            "dataset": dataset.fingerprint,
+            "photos": {side: dataset.counts(side) for side in (TRAIN, VALIDATION, TEST)},
+        },
+        lambda path, model: try_bundle(path, model, recipe, decode, finished.tried, scores),
+    )
 
 
 def _record(
     source: Source, origin: Origin, finished: Finished, card: bundle.Card
 ) -> dict[str, Any]:
     """What `run.json` says of the photos, of the software and of how the training went."""
-    fitted, looked = finished.fitted, finished.looked
+    looked, limit = finished.looked, finished.material.limit
     dataset, validation = looked.dataset, finished.settled.judged[VALIDATION]
-    limit, photos = finished.material.limit, len(validation.rows)
-    noticed = overfitting(fitted.history, fitted.restored, photos, fitted.undone)
     return {
         "source": source.name,
         "from": origin.place,
@@ -212,14 +160,8 @@ def _record(
         "findings": counts(looked.findings),
         "suspects": finished.suspects.count,
         "fingerprint": dataset.fingerprint,
-        "created": card.created,
-        "versions": card.versions,
-        "notes": _notes(finished, origin, noticed),
-        "folds": validation.folds,
-        "restored": list(fitted.restored),
-        "undone": list(fitted.undone),
-        "unknown": card.unknown
-        and card.unknown.model_dump() | {"right": right_and_known(validation, finished.strangers)},
+        "notes": _notes(finished, origin),
+        **how_it_went(card, finished.fitted, finished.settled, finished.strangers),
         "corrections": origin.corrected and origin.corrected.to_dict(),
         "before": before(origin, looked.recipe, dataset, validation),
         "resumed_after_epochs": finished.resumed,
@@ -227,16 +169,10 @@ def _record(
     }
 
 
-def right_and_known(judged: Answered, strange: Strangers | None) -> int:
-    """How many photos that judge are answered, not refused, and rightly so."""
-    known = strange.scores <= 1.0 if strange else np.ones(len(judged.truth), dtype=bool)
-    return int((known & (judged.predicted == judged.truth)).sum())
-
-
-def _notes(finished: Finished, origin: Origin, noticed: Sequence[str]) -> list[str]:
+def _notes(finished: Finished, origin: Origin) -> list[str]:
     """What is to be told of a run besides its figures."""
     strange = finished.strangers
-    told = [*finished.looked.left_out, *finished.settled.notes, *noticed]
+    told = notes(finished.looked.left_out, finished.fitted, finished.settled)
     told += strange.notes if strange else ()
     if origin.corrected and origin.corrected.changed:
         told.append(
@@ -244,54 +180,6 @@ def _notes(finished: Finished, origin: Origin, noticed: Sequence[str]) -> list[s
             "the figures may be a little too good"
         )
     return told
-
-
-def make_card(
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    settled: Settled,
-    strange: Strangers | None,
-    made_of: dict[str, Any],
-) -> bundle.Card:
-    """What the bundle says of itself.
-
-    Args:
-        recipe: that it was trained by.
-        classes: names.
-        settled: how it answers.
-        strange: how unknown photos are told.
-        made_of: what it was made from, for people.
-    """
-    validation = settled.judged[VALIDATION]
-    found = validation.figures
-    return bundle.Card(
-        classes=classes,
-        preprocessing=recipe.data.preprocessing,
-        threshold=settled.threshold,
-        mirror=recipe.mirror,
-        temperature=settled.calibration.temperature,
-        unknown=strange.facts if strange else None,
-        metrics={
-            "validation_photos": found.count,
-            "folds": validation.folds,
-            "accuracy": found.accuracy,
-            "accuracy_interval": list(found.accuracy_interval),
-        },
-        training=made_of,
-        versions=_versions(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _plot(folder: Path, finished: Finished) -> None:
-    fitted, classes = finished.fitted, finished.looked.dataset.classes
-    judged = finished.settled.judged[VALIDATION]
-    given, settled = judged.probabilities, finished.settled
-    drawn = answer_plots(judged.truth, given, classes, judged.figures, settled.calibration)
-    drawn |= plots.training_plots(fitted.choice, fitted.history, fitted.undone)
-    folder.mkdir()
-    for name, figure in drawn.items():
-        plots.save(figure, folder, name)
 
 
 def _plot_photos(folder: Path, finished: Finished) -> None:
@@ -317,58 +205,3 @@ def _plot_photos(folder: Path, finished: Finished) -> None:
                 title="One photo and what augmentation makes of it",
             )
             plots.save(grid, folder, "augmentations")
-
-
-def save_h5(model: Any, path: Path) -> None:
-    """Save a whole Keras model as HDF5, for those who want one file that any Keras opens."""
-    logger = logging.getLogger("absl")  # where Keras calls the format legacy
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        model.save(path)
-    finally:
-        logger.setLevel(level)
-
-
-def _write_predictions(
-    path: Path, dataset: Dataset, settled: Settled, strange: Strangers | None
-) -> None:
-    novelty = {}
-    if strange:
-        rows = settled.judged[VALIDATION].rows
-        novelty = dict(zip(rows, strange.scores.tolist(), strict=True))
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "split", "label", "predicted", "novelty", *dataset.classes])
-        for side, found in settled.judged.items():
-            for place, (row, given) in enumerate(zip(found.rows, found.probabilities, strict=True)):
-                photo = dataset.photos[row]
-                split = side if found.fold_of is None else f"fold {found.fold_of[place] + 1}"
-                predicted = dataset.classes[found.predicted[place]]
-                far = f"{novelty[row]:.6f}" if row in novelty else ""
-                shown = [f"{probability:.6f}" for probability in given]
-                writer.writerow([photo.path, split, photo.label, predicted, far, *shown])
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    path.write_text(text, "utf-8", errors="surrogateescape")  # names need not be text
-
-
-def _finite(row: dict[str, float]) -> dict[str, float | None]:
-    """A row as JSON can say it, which has no word for what is not a number.
-
-    >>> _finite({"loss": float("nan"), "rate": 0.1})
-    {'loss': None, 'rate': 0.1}
-    """
-    return {name: value if math.isfinite(value) else None for name, value in row.items()}
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
