@@ -17,7 +17,7 @@ pytest.importorskip("tensorboard")
 COMMAND = [sys.executable, "-c", "from pawprint.cli import main; main()", "train"]
 SMALL = [
     *("--recipe", "two-stage", "--tensorboard"),
-    *("--set", "data.size=32", "--set", "backbone.alpha=0.35", "--set", "backbone.weights=random"),
+    *("--backbone", "starter", "--weights", "random", "--set", "data.size=32", "--no-report"),
     *("--set", "stage.1.epochs=20", "--set", "stage.2.epochs=1", "--set", "stage.2.train=last:3"),
     *("--set", "stage.2.optimizer=sgd", "--set", "stage.2.rate=1e-9"),  # no photo changes its label
 ]

@@ -90,7 +90,7 @@ _RESUMABLE = Recipe(
             rate=0.01,
         ),
         GradientStage(
-            train="last:30",
+            train="last:15",
             epochs=4,
             batch_size=8,
             views=2,
@@ -102,7 +102,7 @@ _RESUMABLE = Recipe(
             best_weights=True,
             roll_back=False,
         ),
-        GradientStage(train="last:12", epochs=2, batch_size=8, optimizer="adam", rate=1.0),
+        GradientStage(train="last:6", epochs=2, batch_size=8, optimizer="adam", rate=1.0),
     ),
 )
 

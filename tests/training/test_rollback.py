@@ -102,6 +102,22 @@ def material(
     return make
 
 
+@pytest.fixture(scope="module")
+def of_good() -> dict[str, Any]:
+    """What the good stage alone comes to, once it was trained."""
+    return {}
+
+
+@pytest.fixture
+def good(material: Callable[..., Material], of_good: dict[str, Any]) -> dict[str, Any]:
+    """The good stage alone: its weights, and what it answers the validation photos."""
+    if not of_good:
+        alone = material()
+        of_good["given"] = stages.fit([GOOD], alone).predict(VALIDATION)
+        of_good["weights"] = weights(alone)
+    return of_good
+
+
 def weights(made: Material) -> list[NDArray[Any]]:
     return list(values_of(made.network.variables))
 
@@ -127,35 +143,36 @@ def test_a_stage_that_helps_is_kept_and_told_so(
 
 
 def test_what_is_undone_leaves_no_trace_but_its_epochs(
-    material: Callable[..., Material], listener: Any
+    material: Callable[..., Material], good: dict[str, Any], listener: Any
 ) -> None:
-    alone, made = material(), material()
-    first = stages.fit([GOOD], alone)
+    made = material()
     fitted = stages.fit([GOOD, HURTS], made)
     assert fitted.undone == (2,)
-    assert same(weights(made), weights(alone))
-    assert np.array_equal(fitted.predict(VALIDATION), first.predict(VALIDATION))
+    assert same(weights(made), good["weights"])
+    assert np.array_equal(fitted.predict(VALIDATION), good["given"])
     assert [row["stage"] for row in fitted.history] == [1] * 6 + [2] * 2
     assert listener.lines[-1].startswith("stage 2 undone: ")
 
 
-def test_a_later_stage_goes_on_from_what_stands(material: Callable[..., Material]) -> None:
-    made, alone = material(), material()
+def test_a_later_stage_goes_on_from_what_stands(
+    material: Callable[..., Material], good: dict[str, Any]
+) -> None:
+    made = material()
     fitted = stages.fit([GOOD, HURTS, STILL.model_copy(update={"roll_back": False})], made)
     second, third = fitted.outcomes
     assert (second.undone, third.undone) == (True, False)
-    first = stages.fit([GOOD], alone).predict(VALIDATION)
     labels = made.sides[VALIDATION].labels
-    assert third.comparison == compare(labels, first, fitted.predict(VALIDATION))
-    assert np.abs(fitted.predict(VALIDATION) - first).max() < 1e-5
+    assert third.comparison == compare(labels, good["given"], fitted.predict(VALIDATION))
+    assert np.abs(fitted.predict(VALIDATION) - good["given"]).max() < 1e-5
 
 
-def test_one_after_another_can_be_undone(material: Callable[..., Material]) -> None:
-    alone, made = material(), material()
-    stages.fit([GOOD], alone)
+def test_one_after_another_can_be_undone(
+    material: Callable[..., Material], good: dict[str, Any]
+) -> None:
+    made = material()
     fitted = stages.fit([GOOD, HURTS, HURTS], made)
     assert fitted.undone == (2, 3)
-    assert same(weights(made), weights(alone))
+    assert same(weights(made), good["weights"])
 
 
 def test_without_roll_back_it_is_compared_and_stays(material: Callable[..., Material]) -> None:

@@ -122,13 +122,13 @@ def test_a_training_tells_what_it_left_out(few: Path, tmp_path: Path, cli: Any) 
     (tmp_path / "long.toml").write_text(to_toml(recipe), "utf-8")
     ran = cli(
         "train", few, "--recipe", tmp_path / "long.toml", "--out", tmp_path / "run",
-        "--time-limit", "20s", "--no-cache", "--no-report",
+        "--time-limit", "12s", "--no-cache", "--no-report",
     )  # fmt: skip
     assert ran.code == 0, ran.err
-    assert "time limit   20 s: stage 2 " in ran.out
-    assert "to keep the time limit of 20 s: stage 2 " in ran.err
+    assert "time limit   12 s: stage 2 " in ran.out
+    assert "to keep the time limit of 12 s: stage 2 " in ran.err
     record = (tmp_path / "run" / "run.json").read_text("utf-8")
-    assert '"seconds": 20.0' in record
+    assert '"seconds": 12.0' in record
     pawprint.load(tmp_path / "run")
 
 
