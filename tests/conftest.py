@@ -88,9 +88,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(once: Once) -> Iterator[Path]:
-    """A cache for these tests, so that none meets the user's own."""
-    folder = once("cache", lambda folder: folder)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A feature cache for this session, so that no test meets the user's own."""
+    folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAWPRINT_CACHE", str(folder))
         yield folder

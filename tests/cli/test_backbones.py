@@ -62,11 +62,11 @@ def test_an_unknown_backbone_is_refused_with_those_there_are(
 
 
 def test_compare_tables_each_backbone_however_it_is_typed(cli: Cli, photos: Path) -> None:
-    ran = cli("compare", photos, "--backbone", "MobileNetV2-0.35", "starter", *SMALL)
+    ran = cli("compare", photos, "--backbone", "MobileNetV2-0.35", "MobileNetV3Small", *SMALL)
     assert ran.code == 0, ran.err
     head, *rows = ran.out.splitlines()
     assert head.split()[:2] == ["backbone", "right"]
-    assert [row.split()[0] for row in rows] == ["MobileNetV2-0.35", "starter"]
+    assert [row.split()[0] for row in rows] == ["MobileNetV2-0.35", "MobileNetV3Small"]
     for row in rows:
         assert row.count("%") == 3
         assert row.endswith("MB")
