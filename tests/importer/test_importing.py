@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import pawprint
@@ -182,8 +183,10 @@ def test_ctrl_c_leaves_nothing(two_classes: Path, tmp_path: Path) -> None:
         env={**os.environ, "TMPDIR": str(places[0])},
         stderr=subprocess.PIPE,
     )
+    begun = psutil.Process(process.pid)
     try:
-        wait_for(lambda: any(places[0].glob("*/carry/probe.npy")))  # the second process begins
+        # Not while NumPy writes the file, which forgets what is raised there.
+        wait_for(lambda: any(places[0].glob("*/carry/probe.npy")) and begun.children())
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     finally:
@@ -192,7 +195,7 @@ def test_ctrl_c_leaves_nothing(two_classes: Path, tmp_path: Path) -> None:
     assert [left(place) for place in places] == [[], []]
 
 
-def wait_for(there: Callable[[], bool]) -> None:
+def wait_for(there: Callable[[], object]) -> None:
     """Wait until something is so."""
     for _ in range(3000):
         if there():
