@@ -15,6 +15,7 @@ from pawprint.parts.addresses import has_key, identity, without_keys
         ("s3://key@b/p", "s3://b/p", "s3://b/p"),
         ("gs://anonymous@b/p", "gs://anonymous@b/p", "gs://b/p"),
         ("sftp://ann:word@host:22/p", "sftp://host:22/p", "sftp://ann@host:22/p"),
+        ("http://[::1]:80/p", "http://[::1]:80/p", "http://[::1]:80/p"),
         ("sftp://ann@host/p", "sftp://ann@host/p", "sftp://ann@host/p"),
         ("abfs://cats@account/p", "abfs://cats@account/p", "abfs://cats@account/p"),
         ("s3://b/p?scheme=http&region=x", "s3://b/p", "s3://b/p?region=x&scheme=http"),

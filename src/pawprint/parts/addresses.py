@@ -89,5 +89,7 @@ def _is_key(scheme: str, user: str) -> bool:
 
 
 def _joined(scheme: str, user: str, host: str, path: str) -> str:
-    host, colon, port = host.partition(":")
-    return scheme + user + "@" * bool(user) + host + (colon + port) * port.isdigit() + path
+    if not host.startswith("["):  # an address of IPv6 has colons of its own
+        host, colon, port = host.partition(":")
+        host += (colon + port) * port.isdigit()
+    return scheme + user + "@" * bool(user) + host + path
