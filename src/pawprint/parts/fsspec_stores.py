@@ -41,10 +41,8 @@ class _Handler(fs.FSSpecHandler):  # type: ignore[misc]
             return list(super().get_file_info(paths))
 
     def get_file_info_selector(self, selector: Any) -> list[Any]:
-        if selector.recursive:
-            raise NotImplementedError("folders are listed one by one")
         self.fs.invalidate_cache()
-        here = selector.base_dir.strip("/")
+        here = selector.base_dir.strip("/")  # folders are listed one by one, never recursively
         with _told():
             found = self.fs.ls(selector.base_dir, detail=True)
         if [one["name"].strip("/") for one in found if one["type"] != "directory"] == [here]:
@@ -127,7 +125,7 @@ def _told() -> Iterator[None]:
         if type(cause).__module__.startswith("aiohttp") and not _says_not_there(cause):
             raise OSError(_words(cause)) from error
         raise
-    except (OSError, NotImplementedError):
+    except OSError:
         raise
     except Exception as error:
         raise OSError(_words(error)) from error
