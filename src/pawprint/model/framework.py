@@ -36,7 +36,7 @@ def load_keras() -> Any:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """Look for no garbage meanwhile: a fifth of the import, which makes objects that stay."""
+    """Look for no garbage meanwhile: imports make many objects, and all of them stay."""
     collects = gc.isenabled()
     gc.disable()
     try:
